@@ -1,0 +1,31 @@
+# Each target is one line into the tool that does it. ARGS goes through to pytest: make test ARGS="-k contract"
+.DEFAULT_GOAL := help
+.PHONY: help .venv serve test test-fast lint format lock clean
+bin := .venv/bin
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.venv:
+	@tools/venv
+
+serve: .venv ## Train the churn example if need be and serve it, with its page and its API
+	@$(bin)/python examples/churn/train.py --if-missing && $(bin)/trifold serve churn@champion
+
+test: .venv ## Run every test, in parallel and in random order
+	@$(bin)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+test-fast: .venv ## Run the tests that are not marked slow or cluster
+	@$(bin)/python -m pytest -n auto --dist loadfile -m "not slow and not cluster" $(ARGS)
+
+lint: .venv ## Check style (ruff) and types (mypy)
+	@$(bin)/ruff check . && $(bin)/ruff format --check . && $(bin)/mypy
+
+format: .venv ## Sort imports, mend what ruff can mend, format
+	@$(bin)/ruff check --fix . && $(bin)/ruff format .
+
+lock: ## Resolve requirements/dev.lock anew, with hashes (tools/lock --upgrade takes newer versions)
+	@tools/lock
+
+clean: ## Remove .venv and every cache; .trifold/ with its models stays
+	@rm -rf .venv .venv.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist && find . -name __pycache__ -prune -exec rm -rf {} +

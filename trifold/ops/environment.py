@@ -1,0 +1,49 @@
+"""A model's own environment on this machine: the packages of its lock and nothing else.
+
+Check, build and serve run the model there, so that what they say is said of the versions that will run.
+"""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+from trifold.errors import TrifoldError
+from trifold.ops.home import finished_folder, home
+from trifold.ops.requirements import IMAGE_PYTHON, uv
+
+
+def python(lock: str) -> Path:
+    """The Python of the lock's environment, which is made if it is not there yet.
+
+    It is the image's Python version where this machine has it, or else the running one.
+
+    Raises:
+        TrifoldError: A package of the lock cannot be installed.
+    """
+    version = _python_version()
+    key = hashlib.sha256(f"{version}\n{lock}".encode()).hexdigest()[:16]
+    folder = home() / "environments" / key
+    if not folder.is_dir():
+        with finished_folder(folder) as part:
+            _run("venv", "--quiet", "--relocatable", "--allow-existing", "--python", version, str(part))
+            file = part / "requirements.lock"
+            file.write_text(lock)
+            _run(
+                "pip", "install", "--quiet", "--no-deps", "--require-hashes",
+                "--python", str(part / "bin" / "python"), "-r", str(file),
+            )  # fmt: skip
+    return folder / "bin" / "python"
+
+
+def _python_version() -> str:
+    command = [uv(), "python", "find", "--no-python-downloads", IMAGE_PYTHON]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return IMAGE_PYTHON if found.returncode == 0 else sys.executable
+
+
+def _run(*arguments: str) -> None:
+    done = subprocess.run([uv(), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        last = " ".join(done.stderr.split())[-400:]
+        raise TrifoldError(f"uv could not make the model's environment: {last}")

@@ -1,0 +1,115 @@
+"""The profile: what a signature cannot say about a model. Optional; written by `trifold.log_model`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trifold.errors import ProfileError
+
+FORMAT = 1
+FILE = "profile.json"
+REFERENCE_FILE = "reference.parquet"
+LACKS = (
+    "title, texts, choices and ranges (the form has plain fields)",
+    "key column (batch jobs must name one)",
+    "threshold (no answer is called not sure)",
+    "statistics and reference sample (no drift, and parity is proven on generated rows)",
+)
+"""What a model without a profile does without, in words."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """What is known of one column beyond its type.
+
+    Attributes:
+        title: Words for people.
+        unit: Unit of the values, such as "months".
+        choices: Values seen at training, for a column that has few; they fill a form and refuse nothing.
+        minimum: Least value seen or allowed in a form; refuses nothing.
+        maximum: Greatest value seen or allowed in a form; refuses nothing.
+        statistics: Of the training data: missing (share), and mean, std and quantiles of a number,
+            or counts of a category.
+    """
+
+    title: str | None = None
+    unit: str | None = None
+    choices: tuple[Any, ...] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """All that the profile holds.
+
+    Attributes:
+        title: The model's name for people.
+        description: What it answers, in a sentence or two.
+        key: Column that identifies a row; it is no feature.
+        threshold: A classifier's answer whose probability is below is called not sure.
+        interval: Half width of a regressor's conformal interval, in the prediction's unit.
+        image: Size and mode of an image input, such as {"width": 64, "height": 64, "mode": "L"}.
+        features: By column.
+    """
+
+    title: str | None = None
+    description: str | None = None
+    key: str | None = None
+    threshold: float | None = None
+    interval: float | None = None
+    image: Mapping[str, Any] | None = None
+    features: Mapping[str, Feature] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The profile as JSON values, with the number of its format."""
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Profile":
+        """Read what `to_json` gave.
+
+        Raises:
+            ProfileError: Another format number, or a field that this format does not have.
+        """
+        fields = dict(document)
+        found = fields.pop("format", None)
+        if found != FORMAT:
+            raise ProfileError(
+                f"The profile has format {found}, this Trifold reads {FORMAT}; log the model again with this one."
+            )
+        try:
+            features = {name: _feature(value) for name, value in fields.pop("features", {}).items()}
+            return cls(features=features, **fields)
+        except (TypeError, AttributeError) as error:
+            raise ProfileError(f"The profile cannot be read: {error}; log the model again.") from None
+
+
+def find(artifact: Path, name: str = FILE) -> Path | None:
+    """Where MLflow put a file of ours in an artifact (log_model's `extra_files`), if there is one."""
+    path = artifact / "extra_files" / name
+    return path if path.is_file() else None
+
+
+def read(artifact: Path) -> Profile | None:
+    """The artifact's profile; None for a model logged without one.
+
+    Raises:
+        ProfileError: It is there and cannot be read.
+    """
+    path = find(artifact)
+    if path is None:
+        return None
+    try:
+        return Profile.from_json(json.loads(path.read_text()))
+    except ValueError as error:
+        raise ProfileError(f"The profile is not JSON: {error}; log the model again.") from None
+
+
+def _feature(value: Mapping[str, Any]) -> Feature:
+    fields = dict(value)
+    choices = fields.pop("choices", None)
+    return Feature(choices=None if choices is None else tuple(choices), **fields)

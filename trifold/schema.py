@@ -1,0 +1,174 @@
+"""JSON schema and OpenAPI of a model, with its real columns and its own input example."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trifold.contract import Contract
+from trifold.errors import RULES
+from trifold.packed import Packed
+from trifold.profile import Feature
+from trifold.signature import Column, Tensor
+
+OPENAPI = "3.1.0"
+TENSOR_SCHEMAS: dict[str, dict[str, Any]] = {
+    "f": {"type": "number"}, "i": {"type": "integer"}, "u": {"type": "integer", "minimum": 0},
+    "b": {"type": "boolean"}, "U": {"type": "string"},
+}  # fmt: skip
+
+
+def row_schema(contract: Contract) -> dict[str, Any]:
+    """JSON schema of one row."""
+    signature = contract.signature
+    if signature.tensor is not None:
+        return _tensor_schema(signature.tensor)
+    features = contract.profile.features if contract.profile else {}
+    schemas = {column.name: _column_schema(column, features.get(column.name)) for column in signature.columns}
+    if not signature.named:
+        row = {
+            "type": "array",
+            "prefixItems": list(schemas.values()),
+            "items": False,
+            "minItems": len(schemas),
+        }
+        return {"anyOf": [row, *schemas.values()]} if len(schemas) == 1 else row
+    return {
+        "type": "object",
+        "properties": schemas,
+        "required": [column.name for column in signature.columns if column.required],
+        "additionalProperties": False,
+    }
+
+
+def openapi(
+    contract: Contract, packed: Packed, labels: Sequence[Sequence[str]], limits: Mapping[str, int]
+) -> dict[str, Any]:
+    """The OpenAPI document of a release.
+
+    Args:
+        contract: What the model takes.
+        packed: What it says of itself.
+        labels: Names of the classes, an entry an output.
+        limits: "max_rows".
+    """
+    request = {
+        "type": "object",
+        "properties": {
+            "rows": {
+                "type": "array",
+                "items": row_schema(contract),
+                "minItems": 1,
+                "maxItems": limits["max_rows"],
+            },
+            **({"params": _params_schema(contract)} if contract.signature.params else {}),
+        },
+        "required": ["rows"],
+        "additionalProperties": False,
+    }
+    title = (contract.profile.title if contract.profile else None) or packed.name
+    example = {"rows": list(packed.input_example)}
+    return {
+        "openapi": OPENAPI,
+        "info": {"title": title, "version": packed.version, "description": packed.description},
+        "paths": {
+            "/predict": {
+                "post": {
+                    "operationId": "predict",
+                    "summary": "Predict rows",
+                    "requestBody": {
+                        "required": True,
+                        "content": {"application/json": {"schema": request, "example": example}},
+                    },
+                    "responses": {
+                        "200": _response("A prediction for each row, in order", _answer_schema(contract, labels)),
+                        "400": _errors("No JSON"),
+                        "413": _errors("Too many rows or too large a body"),
+                        "415": _errors("Another type of body than application/json"),
+                        "422": _errors("Rows that are refused: which, where, what was expected, what came"),
+                        "503": _errors("Too many requests wait; try again after the seconds in Retry-After"),
+                    },
+                }
+            },
+            "/model": {"get": _plain("model", "What is served: version, digest, parity, signature, example")},
+            "/livez": {"get": _plain("livez", "Whether the process is alive")},
+            "/readyz": {"get": _plain("readyz", "Whether predictions are served")},
+        },
+    }
+
+
+def _column_schema(column: Column, feature: Feature | None) -> dict[str, Any]:
+    schema: dict[str, Any] = dict(column.kind.schema)
+    if feature:
+        schema |= {"title": feature.title} if feature.title else {}
+        schema |= {"description": f"in {feature.unit}"} if feature.unit else {}
+        # Choices refuse nothing, so they are examples and no enum.
+        schema |= {"examples": list(feature.choices)} if feature.choices else {}
+    for _ in range(column.depth):
+        schema = {"type": "array", "items": schema}
+    return schema if column.required else schema | {"type": [schema["type"], "null"]}
+
+
+def _tensor_schema(tensor: Tensor) -> dict[str, Any]:
+    schema: dict[str, Any] = dict(TENSOR_SCHEMAS[tensor.dtype.kind])
+    for size in reversed(tensor.shape):
+        schema = {"type": "array", "items": schema, "minItems": size, "maxItems": size}
+    return schema
+
+
+def _params_schema(contract: Contract) -> dict[str, Any]:
+    properties: dict[str, Any] = {}
+    for name, param in contract.signature.params.items():
+        schema = dict(param.kind.schema)
+        if param.is_list:
+            schema = {"type": "array", "items": schema}
+        properties[name] = {**schema, "default": param.default}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _answer_schema(contract: Contract, labels: Sequence[Sequence[str]]) -> dict[str, Any]:
+    by_output = [
+        {
+            "type": "object",
+            "properties": {name: {"type": "number"} for name in names},
+            "required": list(names),
+        }
+        for names in labels
+    ]
+    row: dict[str, Any] | None = None
+    if by_output:
+        row = by_output[0] if len(by_output) == 1 else {"type": "array", "prefixItems": by_output}
+    several = len(contract.signature.outputs) > 1
+    return {
+        "type": "object",
+        "properties": {
+            "model": {"type": "string"},
+            "version": {"type": "string"},
+            "predictions": {"type": "array", "items": {"type": "array"} if several else {}},
+            **({"probabilities": {"type": "array", "items": row}} if row else {}),
+        },
+        "required": ["model", "version", "predictions"],
+    }
+
+
+def _response(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": dict(schema)}}}
+
+
+def _plain(operation: str, description: str) -> dict[str, Any]:
+    return {"operationId": operation, "responses": {"200": _response(description, {"type": "object"})}}
+
+
+def _errors(description: str) -> dict[str, Any]:
+    entry = {
+        "row": {"type": ["integer", "null"]},
+        "column": {"type": ["string", "null"]},
+        "rule": {"type": "string", "enum": list(RULES)},
+        "expected": {"type": "string"},
+        "got": {"type": "string"},
+    }
+    item = {"type": "object", "properties": entry, "required": list(entry), "additionalProperties": False}
+    schema = {
+        "type": "object",
+        "properties": {"errors": {"type": "array", "items": item}},
+        "required": ["errors"],
+    }
+    return _response(description, schema)

@@ -1,0 +1,147 @@
+"""MLflow's model signature, read without MLflow.
+
+Source of the format: the `signature` of an MLmodel file, as mlflow.types.schema writes it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from trifold.errors import SignatureError
+from trifold.types import TYPES, ColumnType
+
+TENSOR_KINDS = "fiubU"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the input.
+
+    Attributes:
+        name: Its name in JSON and in tables; its position for columns without names.
+        kind: Its type, or that of its items.
+        required: Whether each row must have a value.
+        depth: 0 for a value, 1 for a list of values, 2 for a list of lists …
+        label: Its name in a DataFrame, where it may be a number.
+    """
+
+    name: str
+    kind: ColumnType
+    required: bool
+    depth: int = 0
+    label: str | int = ""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input without columns: one array.
+
+    Attributes:
+        dtype: Type of its numbers.
+        shape: Shape of one row.
+    """
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Param:
+    """A parameter that a request may set."""
+
+    name: str
+    kind: ColumnType
+    default: Any
+    is_list: bool
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What goes in and what comes out.
+
+    Attributes:
+        columns: The input's columns, in order; empty for a tensor.
+        named: Whether a row is an object (columns have names) or a list.
+        tensor: The input, if it is a tensor.
+        params: By name.
+        outputs: Names of the outputs; one, possibly empty, for a single output.
+    """
+
+    columns: tuple[Column, ...]
+    named: bool
+    tensor: Tensor | None
+    params: Mapping[str, Param]
+    outputs: tuple[str, ...]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names."""
+        return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def all_doubles(self) -> bool:
+        """Whether rows are kept as one matrix of float64."""
+        return all(column.kind.name == "double" and not column.depth for column in self.columns)
+
+
+def parse(document: Mapping[str, Any] | None) -> Signature:
+    """Read the signature of an MLmodel file.
+
+    Raises:
+        SignatureError: There is none, or it has a type that no scikit-learn model takes.
+    """
+    inputs = json.loads((document or {}).get("inputs") or "[]")
+    if not document or not inputs:
+        raise SignatureError(
+            "The model was logged without a signature, so its columns are unknown; "
+            "log it again with input_example=X.head(), from which MLflow makes the signature."
+        )
+    outputs = json.loads(document.get("outputs") or "[]")
+    params = {p["name"]: _param(p) for p in json.loads(document.get("params") or "[]")}
+    names = tuple(str(output.get("name", "")) for output in outputs) or ("",)
+    if any(spec["type"] == "tensor" for spec in inputs):
+        return Signature((), False, _tensor(inputs), params, names)
+    named = all("name" in spec for spec in inputs)
+    columns = tuple(_column(spec, position, named) for position, spec in enumerate(inputs))
+    if len({column.name for column in columns}) < len(columns):
+        raise SignatureError("Two columns of the signature have the same name; rename one and log the model again.")
+    return Signature(columns, named, None, params, names)
+
+
+def _column(spec: Mapping[str, Any], position: int, named: bool) -> Column:
+    label = spec["name"] if named else position
+    kind, depth = spec, 0
+    while kind["type"] == "array":
+        kind, depth = kind["items"], depth + 1
+    if kind["type"] not in TYPES:
+        raise SignatureError(
+            f"Column {label!r} has type {kind['type']!r}, which no scikit-learn model takes; "
+            f"use one of {', '.join(TYPES)} or a list of one."
+        )
+    return Column(str(label), TYPES[kind["type"]], spec.get("required", True), depth, label)
+
+
+def _tensor(inputs: list[Mapping[str, Any]]) -> Tensor:
+    if len(inputs) > 1 or "name" in inputs[0]:
+        raise SignatureError(
+            "The signature has named tensors, which no scikit-learn model takes; log it with one array or a DataFrame."
+        )
+    spec = inputs[0]["tensor-spec"]
+    dtype, shape = np.dtype(spec["dtype"]), tuple(spec["shape"])
+    if dtype.kind not in TENSOR_KINDS:
+        raise SignatureError(f"A tensor of type {dtype} cannot be sent as JSON; use float64, an integer type or bool.")
+    if not shape or shape[0] != -1 or any(size < 1 for size in shape[1:]):
+        raise SignatureError(
+            f"The tensor's shape is {shape}; the first size must be -1 (rows) and each other a fixed number."
+        )
+    return Tensor(dtype, shape[1:])
+
+
+def _param(spec: Mapping[str, Any]) -> Param:
+    if spec["type"] not in TYPES:
+        raise SignatureError(f"Parameter {spec['name']!r} has type {spec['type']!r}; use one of {', '.join(TYPES)}.")
+    return Param(spec["name"], TYPES[spec["type"]], spec["default"], spec.get("shape") is not None)

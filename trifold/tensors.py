@@ -1,0 +1,95 @@
+"""Decoded JSON rows to a tensor: all at once, or row by row to find the place that is wrong."""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from trifold.checked import Checked, text
+from trifold.errors import Reject
+from trifold.rows import Array, Rows
+from trifold.signature import Tensor
+from trifold.types import TYPES, Invalid
+
+PLAIN: dict[str, set[type]] = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}, "U": {str}}
+KIND = {"f": "double", "i": "long", "u": "long", "b": "boolean", "U": "string"}
+
+
+def check_tensor(tensor: Tensor, rows: Sequence[Any]) -> Checked:
+    """See `Contract.check_rows`."""
+    whole = _tensor_at_once(tensor, rows)
+    if whole is not None:
+        return Checked(Rows(matrix=whole), np.arange(len(rows)), ())
+    matrix = np.zeros((len(rows), *tensor.shape), dtype=_tensor_dtype(tensor))
+    rejects, keep = [], []
+    for number, row in enumerate(rows):
+        try:
+            matrix[number] = np.array(_read_tensor(tensor, row), dtype=matrix.dtype).reshape(tensor.shape)
+            keep.append(number)
+        except BadPlace as place:
+            rejects.append(Reject(number, place.path or None, place.rule, place.expected, text(place.value)))
+    accepted = np.array(keep, dtype=int)
+    return Checked(Rows(matrix=matrix[accepted]), accepted, tuple(rejects))
+
+
+def _tensor_dtype(tensor: Tensor) -> np.dtype[Any]:
+    # A fixed-width text type would depend on the longest neighbour.
+    return np.dtype(object) if tensor.dtype.kind == "U" else tensor.dtype
+
+
+def _tensor_at_once(tensor: Tensor, rows: Sequence[Any]) -> Array | None:
+    level: list[Any] = list(rows)
+    for size in tensor.shape:
+        if set(map(type, level)) - {list} or set(map(len, level)) - {size}:
+            return None
+        level = list(chain.from_iterable(level))
+    if set(map(type, level)) - PLAIN[tensor.dtype.kind]:
+        return None
+    dtype = _tensor_dtype(tensor)
+    wide = {"f": "float64", "i": "int64", "u": "uint64"}.get(dtype.kind)
+    try:
+        flat = np.array(level, dtype=wide or dtype)
+    except OverflowError:
+        return None
+    if wide and len(flat):
+        limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+        if not (limits.min <= flat.min() and flat.max() <= limits.max):  # NaN fails both
+            return None
+    return flat.astype(dtype, copy=False).reshape(len(rows), *tensor.shape)
+
+
+class BadPlace(Exception):
+    """A place in a tensor that breaks a rule; `path` is such as [3][0]."""
+
+    def __init__(self, path: str, rule: str, expected: str, value: Any) -> None:
+        self.path, self.rule, self.expected, self.value = path, rule, expected, value
+        super().__init__(path)
+
+
+def _read_tensor(tensor: Tensor, row: Any, path: str = "", depth: int = 0) -> list[Any]:
+    """A row's values, flat.
+
+    Raises:
+        BadPlace: The first place that is wrong.
+    """
+    if depth == len(tensor.shape):
+        return [_read_number(tensor, row, path)]
+    if type(row) is not list or len(row) != tensor.shape[depth]:
+        raise BadPlace(path, "shape", f"a list of shape {list(tensor.shape)}", row)
+    return [value for i, item in enumerate(row) for value in _read_tensor(tensor, item, f"{path}[{i}]", depth + 1)]
+
+
+def _read_number(tensor: Tensor, value: Any, path: str) -> Any:
+    kind = TYPES["float" if tensor.dtype == np.float32 else KIND[tensor.dtype.kind]]
+    if value is None:
+        raise BadPlace(path, "missing", kind.expected, value)
+    try:
+        number = kind.read(value)
+    except Invalid as error:
+        raise BadPlace(path, error.rule, error.expected, value) from None
+    if tensor.dtype.kind in "iu":
+        limits = np.iinfo(tensor.dtype)
+        if not limits.min <= number <= limits.max:
+            raise BadPlace(path, "out_of_range", f"a whole number from {limits.min} to {limits.max}", value)
+    return number
