@@ -1,6 +1,8 @@
 """The model: rows in, predictions and probabilities out, the same bits however the rows are cut."""
 
+import copy
 import functools
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,11 +17,20 @@ from trifold.contract import Contract
 from trifold.errors import ArtifactError, Reject, RowsRefused
 from trifold.packed import ARTIFACT, Packed
 from trifold.rows import Array, Rows
+from trifold.settings import THREAD_VARIABLES
 from trifold.trust import load_estimator, walk
 
 FRAME, MATRIX, TEXT = "frame", "matrix", "text"
-ARGMAX_CLASSIFIERS = frozenset({"RandomForestClassifier", "ExtraTreesClassifier", "DecisionTreeClassifier"})
-"""Whose predict() is, by its own source, the class of the greatest predict_proba(): asked once, not twice."""
+MOST_ROWS = 4096
+"""Rows in one call of the estimator: as many as the parity probe tried, and memory stays flat."""
+TREES = frozenset({"DecisionTreeClassifier", "ExtraTreesClassifier", "RandomForestClassifier"})
+MONOTONE = frozenset(
+    {"GaussianNB", "GradientBoostingClassifier", "HistGradientBoostingClassifier", "LogisticRegression"}
+)
+"""Classifiers whose predict() is, by their own source, the class of the greatest predict_proba(): asked once, not
+twice. Of these only where no other is equal: they compare scores that rounding may make equal as probabilities."""
+ONE_ARRAY = frozenset({"ClassifierChain", "StackingClassifier"})
+"""Classifiers that give, for several outputs, one array: a column for each output's probability of 1."""
 
 
 class Model:
@@ -28,7 +39,7 @@ class Model:
     Attributes:
         contract: What it takes.
         form: What the estimator is given: "frame", "matrix" or "text".
-        blocks: Sizes of blocks that all give the same bits, rising; empty to predict all rows at once.
+        blocks: Sizes of blocks that all give the same bits, rising; empty to predict rows as they come.
         labels: Names of the classes, an entry an output; empty for anything but a classifier.
     """
 
@@ -43,8 +54,10 @@ class Model:
         if self.form == MATRIX:
             _forget_names(self.estimator)
         self._before, self._final = _split(self.estimator)
-        self._has_probabilities = hasattr(self._final, "predict_proba")
-        self.labels = _labels(self._final) if self._has_probabilities else ()
+        if not hasattr(self._final, "predict"):
+            raise ArtifactError(f"The model, a {type(self._final).__name__}, has no predict(); log a fitted predictor.")
+        self.labels = _labels(self._final)
+        self._scores = self._final.predict_proba if self.labels else None
 
     @classmethod
     def load(cls, folder: Path, *, expected_digest: str | None = None, threads: int = 1) -> "Model":
@@ -53,7 +66,8 @@ class Model:
         Args:
             folder: Where `trifold build` packed it.
             expected_digest: What the deployment asks for; None: what the folder says of itself.
-            threads: Threads of BLAS and OpenMP, for the whole process.
+            threads: Threads of BLAS and OpenMP, for the whole process; of OpenMP only if this is what imports
+                scikit-learn.
 
         Raises:
             DigestMismatch: The files are not the pinned ones.
@@ -63,8 +77,9 @@ class Model:
         packed = Packed.read(folder)
         artifact = folder / ARTIFACT
         digest.require(artifact, expected_digest or packed.digest)
-        threadpoolctl.threadpool_limits(threads)
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
         estimator = load(artifact, packed.file, packed.file_format, packed.trusted, packed.allow_pickle, packed.code)
+        threadpoolctl.threadpool_limits(threads)
         return cls(estimator, Contract.from_json(packed.contract), form=packed.form, blocks=packed.blocks)
 
     def predict(self, rows: Rows, *, most_refused: int | None = None) -> Answers:
@@ -77,6 +92,8 @@ class Model:
         Raises:
             RowsRefused: The model raised ValueError for some of the rows, each also when alone.
         """
+        if not len(rows):
+            return Answers(np.empty(0), tuple(np.empty((0, len(names))) for names in self.labels) or None)
         try:
             return self._predict(rows)
         except ValueError as error:
@@ -86,35 +103,37 @@ class Model:
                 raise
             raise RowsRefused(rejects) from error
 
+    def with_scores(self) -> "Model":
+        """The same model for the parity probe: its answers hold scores where labels alone would hide the last bits."""
+        other = copy.copy(self)
+        other._scores = self._scores or getattr(self._final, "decision_function", None)
+        return other
+
     def _predict(self, rows: Rows) -> Answers:
-        if not self.blocks:
-            return self._predict_at_once(rows)
-        blocks = [self._predict_at_once(rows.padded(start, size)) for start, size in self._cuts(len(rows))]
-        return (joined(blocks) if len(blocks) > 1 else blocks[0]).take(slice(0, len(rows)))
+        parts = [self._predict_at_once(rows.padded(start, size)) for start, size in self._cuts(len(rows))]
+        return (joined(parts) if len(parts) > 1 else parts[0]).take(slice(0, len(rows)))
 
     def _cuts(self, count: int) -> Iterator[tuple[int, int]]:
         """Where blocks start and how large they are: the largest that are full, at last the smallest, padded."""
         start = 0
-        for size in reversed(self.blocks):
+        for size in reversed(self.blocks or (MOST_ROWS,)):
             while count - start >= size:
                 yield start, size
                 start += size
         if start < count:
-            yield start, self.blocks[0]
+            yield start, self.blocks[0] if self.blocks else count - start
 
     def _predict_at_once(self, rows: Rows) -> Answers:
         given = self._given(rows)
-        if self._before is not None:
-            given = self._before.transform(given)
-        final = self._final
-        if not self._has_probabilities:
-            return Answers(_checked(final.predict(given), len(rows)))
-        probabilities = final.predict_proba(given)
-        outputs = tuple(probabilities) if isinstance(probabilities, list) else (probabilities,)
-        if type(final).__name__ in ARGMAX_CLASSIFIERS and len(outputs) == 1:
-            predictions = final.classes_.take(np.argmax(outputs[0], axis=1), axis=0)
-        else:
-            predictions = final.predict(given)
+        for step in self._before:
+            given = step.transform(given)
+        if self._scores is None:
+            return Answers(_checked(self._final.predict(given), len(rows)))
+        scores = self._scores(given)
+        outputs = tuple(scores) if isinstance(scores, list) else (scores,)
+        predictions = _greatest(self._final, outputs) if self.labels else None
+        if predictions is None:
+            predictions = self._final.predict(given)
         return Answers(_checked(predictions, len(rows)), outputs)
 
     def _given(self, rows: Rows) -> Any:
@@ -153,7 +172,7 @@ def load(
 
 
 def choose_form(estimator: Any, contract: Contract) -> str:
-    """What the estimator is given: text, a matrix where columns have one numeric type, else a DataFrame.
+    """What the estimator is given: text, a matrix where all columns are numbers, else a DataFrame.
 
     A DataFrame costs more than most linear models, so one is built only for those that select columns by
     name or look at types: column and function transformers, and code that is not scikit-learn's.
@@ -163,16 +182,13 @@ def choose_form(estimator: Any, contract: Contract) -> str:
         return MATRIX
     columns = signature.columns
     before, final = _split(_unwrap(estimator))
-    first = before.steps[0][1] if before is not None else final
+    first = before[0] if before else final
     if len(columns) == 1 and columns[0].kind.name == "string" and (not signature.named or hasattr(first, "analyzer")):
         return TEXT
-    one_type = len({(column.kind.name, column.required) for column in columns}) == 1 and not columns[0].depth
-    numeric = columns[0].kind.numpy.kind in "fi" and (
-        columns[0].required or columns[0].kind.name in ("double", "float")
-    )
-    if (signature.all_doubles or (one_type and numeric)) and not any(map(_looks_at_columns, walk(estimator))):
-        return MATRIX
-    return FRAME if signature.named else MATRIX
+    numeric = all(column.kind.numpy.kind in "fi" and not column.depth for column in columns)
+    if signature.named and not (numeric and not any(map(_looks_at_columns, walk(estimator)))):
+        return FRAME
+    return MATRIX
 
 
 def label(value: Any) -> str:
@@ -220,11 +236,23 @@ def _unwrap(estimator: Any) -> Any:
     return estimator
 
 
-def _split(estimator: Any) -> tuple[Any, Any]:
+def _split(estimator: Any) -> tuple[list[Any], Any]:
     """A pipeline's transformers and its last step, so that rows are transformed once for two questions."""
-    if type(estimator).__name__ == "Pipeline" and len(estimator.steps) > 1:
-        return estimator[:-1], estimator[-1]
-    return None, estimator
+    if type(estimator).__name__ != "Pipeline":
+        return [], estimator
+    *before, (_, final) = estimator.steps
+    return [step for _, step in before if step is not None and step != "passthrough"], final
+
+
+def _greatest(final: Any, outputs: tuple[Array, ...]) -> Array | None:
+    """What predict() would say, from the probabilities; None where only predict() itself can."""
+    kind, probabilities = type(final).__name__, outputs[0]
+    if len(outputs) > 1 or kind not in TREES | MONOTONE:
+        return None
+    greatest = probabilities.max(axis=1, keepdims=True)
+    if kind in MONOTONE and not ((probabilities == greatest).sum(axis=1) == 1).all():  # a tie, or NaN
+        return None
+    return np.asarray(final.classes_.take(probabilities.argmax(axis=1), axis=0))
 
 
 def _settle_threads(estimator: Any) -> None:
@@ -240,13 +268,17 @@ def _forget_names(estimator: Any) -> None:
 
 
 def _labels(final: Any) -> tuple[tuple[str, ...], ...]:
+    if not (hasattr(final, "predict_proba") and hasattr(final, "classes_")):
+        return ()
     classes = final.classes_
     outputs = classes if isinstance(classes, list) else [classes]
+    if len(outputs) > 1 and type(final).__name__ in ONE_ARRAY:
+        return (tuple(map(str, range(len(outputs)))),)
     return tuple(tuple(map(label, output)) for output in outputs)
 
 
 def _checked(predictions: Any, count: int) -> Array:
     array = np.asarray(predictions)
-    if len(array) != count:
+    if array.shape[:1] != (count,):
         raise ArtifactError(f"The model gave {len(array)} predictions for {count} rows; a step of it drops rows.")
-    return array
+    return array[:, 0] if array.shape[1:] == (1,) else array  # one output is a value, not a list of one
