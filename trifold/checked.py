@@ -42,6 +42,11 @@ class Checked:
     rejects: tuple[Reject, ...]
 
 
+def printable(words: str) -> str:
+    """A string as UTF-8 can carry it: half a surrogate pair becomes a question mark."""
+    return words.encode(errors="replace").decode()
+
+
 def text(value: Any) -> str:
     """A refused value in JSON's words, cut early so that a huge one costs little."""
     if isinstance(value, NotFinite):
@@ -50,7 +55,7 @@ def text(value: Any) -> str:
         value = value[: GOT_LENGTH + 1]
     if value is None or type(value) in (bool, int, float, str):
         try:
-            return json.dumps(value, ensure_ascii=False).encode(errors="replace").decode()
+            return printable(json.dumps(value, ensure_ascii=False))
         except ValueError:  # an integer of more digits than Python writes
             return "a number of very many digits"
     if type(value) is dict or type(value) is Repeated:

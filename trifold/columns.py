@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from trifold.checked import Checked, Extra, NotFinite, Repeated, settle, text
+from trifold.checked import Checked, Extra, Repeated, printable, settle, text
 from trifold.errors import Reject
 from trifold.rows import Array, Rows
 from trifold.signature import Column, Signature
-from trifold.types import EXACT_FLOAT, OPTIONAL_READ, Invalid
+from trifold.types import EXACT_FLOAT, OPTIONAL_READ, Invalid, is_text
 
 EXPECTED_LENGTH = 500
 MISSING = object()
@@ -60,8 +60,10 @@ def _doubles_at_once(signature: Signature, rows: Sequence[Any], extra: Extra) ->
 def _transpose(signature: Signature, rows: Sequence[Any], extra: Extra) -> list[list[Any]]:
     """Columns of rows that are all complete; any exception: look again with care."""
     columns = signature.columns
+    if not signature.named and len(columns) == 1 and (columns[0].depth or list not in map(type, rows)):
+        return [list(rows)]
     if not signature.named:
-        if len(columns) == 1 or set(map(type, rows)) - {list} or set(map(len, rows)) - {len(columns)}:
+        if set(map(type, rows)) - {list} or set(map(len, rows)) - {len(columns)}:
             raise TypeError
         return [list(values) for values in zip(*rows, strict=True)] if rows else [[] for _ in columns]
     if set(map(type, rows)) - {dict} or (extra == "refuse" and set(map(len, rows)) - {len(columns)}):
@@ -85,12 +87,15 @@ def _transpose_with_care(
             continue
         for position, column in enumerate(columns):
             taken[position][number] = values.get(column.name, MISSING)
-        if isinstance(row, Repeated):
+        if signature.named and isinstance(row, Repeated):
             for name in row.names:
-                found.append((number, last, Reject(number, name, "duplicate_column", "each column once", "it twice")))
+                reject = Reject(number, printable(name), "duplicate_column", "each column once", "it twice")
+                found.append((number, last, reject))
         if extra == "refuse":
-            for name in values.keys() - names:
-                found.append((number, last, Reject(number, name, "unknown_column", known, text(values[name]))))
+            for name in values:
+                if name not in names:
+                    reject = Reject(number, printable(name), "unknown_column", known, text(values[name]))
+                    found.append((number, last, reject))
     return taken, found
 
 
@@ -114,6 +119,8 @@ def _vector(column: Column, values: list[Any]) -> Array | None:
     if column.depth or not types <= kind.plain:
         return None
     dtype = kind.numpy if column.required else kind.optional
+    if kind.name == "string" and not is_text(values if column.required else filter(None, values)):
+        return None
     if kind.numpy.kind not in "if":
         array = np.array(values, dtype=dtype)
         if not column.required and kind.missing is not None:
@@ -124,10 +131,10 @@ def _vector(column: Column, values: list[Any]) -> Array | None:
     except OverflowError:
         return None
     missing = 0 if column.required else values.count(None)
-    return wide.astype(dtype, copy=False) if _within(wide, column, missing) else None
+    return wide.astype(dtype, copy=False) if within(wide, column, missing) else None
 
 
-def _within(wide: Array, column: Column, missing: int) -> bool:
+def within(wide: Array, column: Column, missing: int) -> bool:
     """Whether all numbers but the missing ones are finite and keep their value in the column's own type."""
     if wide.dtype.kind == "f":
         finite = wide[np.isfinite(wide)]
@@ -151,9 +158,9 @@ def read_values(column: Column, values: Sequence[Any]) -> tuple[Array, dict[int,
         The array of shape (values,), and why by position.
     """
     kind = column.kind
-    read = kind.read if column.required else OPTIONAL_READ.get(kind.name, kind.read)
-    for _ in range(column.depth):
-        read = _list_of(read, kind.numpy)
+    read = kind.read if column.required or column.depth else OPTIONAL_READ.get(kind.name, kind.read)
+    for level in range(column.depth):
+        read = _list_of(read, np.dtype(object) if level else kind.numpy)
     array = empty(column, len(values))
     refused = {}
     for position, value in enumerate(values):
@@ -165,7 +172,7 @@ def read_values(column: Column, values: Sequence[Any]) -> tuple[Array, dict[int,
                 if column.required:
                     raise Invalid("missing", _expected(column))
             else:
-                array[position] = read(float(value) if isinstance(value, NotFinite) else value)
+                array[position] = read(value)
         except Invalid as error:
             refused[position] = error
     return array, refused
@@ -193,10 +200,9 @@ def _list_of(read: Callable[[Any], Any], dtype: np.dtype[Any]) -> Callable[[Any]
     def read_list(value: Any) -> Array:
         if type(value) is not list:
             raise Invalid("type", "a list")
-        items = [read(item) for item in value]
-        array = np.empty(len(items), dtype=object if items and isinstance(items[0], np.ndarray) else dtype)
-        for position, item in enumerate(items):
-            array[position] = item
+        array = np.empty(len(value), dtype=dtype)
+        for position, item in enumerate(value):
+            array[position] = read(item)
         return array
 
     return read_list

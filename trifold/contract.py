@@ -70,6 +70,7 @@ class Contract:
         Raises:
             ColumnsMissing: The table lacks a column that the signature requires.
             ColumnsUnknown: It has one that the signature lacks, and `extra` is "refuse".
+            ColumnsRepeated: It has one that the signature has more than once.
             SignatureError: The model takes a tensor, which a table has no column for.
         """
         from trifold.tables import check_table  # Arrow is imported only where there is a table
@@ -87,7 +88,7 @@ class Contract:
             if name not in known:
                 words = f"one of {', '.join(known)}" if known else "no parameters"
                 rejects.append(Reject(None, name, "param", words, text(params[name])))
-        values = {name: param.default for name, param in known.items()}
+        values = {name: _default(param) for name, param in known.items()}
         for name, param in known.items():
             if name in params:
                 try:
@@ -122,6 +123,11 @@ def _write(column: Column, value: Any) -> Any:
     if value is None or value != value or (isinstance(value, np.datetime64) and np.isnat(value)):
         return None
     return column.kind.write(value)
+
+
+def _default(param: Param) -> Any:
+    """The default as a request's value would be read; MLflow writes those of times as text."""
+    return _read_param(param, param.default) if param.kind.name == "datetime" else param.default
 
 
 def _read_param(param: Param, value: Any) -> Any:

@@ -10,7 +10,9 @@ RULES = {
     "json": "the body is no JSON",
     "media_type": "the body is declared as something else than application/json",
     "method": "the route has no such method",
+    "path": "the server has no such route",
     "too_large": "the body has too many bytes or rows",
+    "too_slow": "the body did not come in time",
     "busy": "too many requests wait for the model",
     "failed": "the server failed; a defect of Trifold or of the model",
     "body": "the request as a whole has another shape than documented",
@@ -80,6 +82,14 @@ class ColumnsUnknown(TrifoldError):
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = tuple(columns)
         super().__init__(f"The table has {_listed(columns)}, which the model does not know; leave it out.")
+
+
+class ColumnsRepeated(TrifoldError):
+    """A table has two columns of one name, which the model requires once."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = tuple(columns)
+        super().__init__(f"The table has {_listed(columns)} more than once; name each once in the query.")
 
 
 class RowsRefused(TrifoldError):

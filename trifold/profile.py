@@ -75,16 +75,16 @@ class Profile:
         Raises:
             ProfileError: Another format number, or a field that this format does not have.
         """
-        fields = dict(document)
-        found = fields.pop("format", None)
-        if found != FORMAT:
-            raise ProfileError(
-                f"The profile has format {found}, this Trifold reads {FORMAT}; log the model again with this one."
-            )
         try:
+            fields = dict(document)
+            found = fields.pop("format", None)
+            if found != FORMAT:
+                raise ProfileError(
+                    f"The profile has format {found}, this Trifold reads {FORMAT}; log the model again with this one."
+                )
             features = {name: _feature(value) for name, value in fields.pop("features", {}).items()}
             return cls(features=features, **fields)
-        except (TypeError, AttributeError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise ProfileError(f"The profile cannot be read: {error}; log the model again.") from None
 
 

@@ -3,17 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from trifold.contract import Contract
 from trifold.errors import RULES
 from trifold.packed import Packed
 from trifold.profile import Feature
 from trifold.signature import Column, Tensor
+from trifold.tensors import KIND
+from trifold.types import EXACT_FLOAT, TYPES
 
 OPENAPI = "3.1.0"
-TENSOR_SCHEMAS: dict[str, dict[str, Any]] = {
-    "f": {"type": "number"}, "i": {"type": "integer"}, "u": {"type": "integer", "minimum": 0},
-    "b": {"type": "boolean"}, "U": {"type": "string"},
-}  # fmt: skip
 
 
 def row_schema(contract: Contract) -> dict[str, Any]:
@@ -24,6 +24,8 @@ def row_schema(contract: Contract) -> dict[str, Any]:
     features = contract.profile.features if contract.profile else {}
     schemas = {column.name: _column_schema(column, features.get(column.name)) for column in signature.columns}
     if not signature.named:
+        if len(schemas) == 1 and signature.columns[0].depth:
+            return next(iter(schemas.values()))
         row = {
             "type": "array",
             "prefixItems": list(schemas.values()),
@@ -104,11 +106,21 @@ def _column_schema(column: Column, feature: Feature | None) -> dict[str, Any]:
         schema |= {"examples": list(feature.choices)} if feature.choices else {}
     for _ in range(column.depth):
         schema = {"type": "array", "items": schema}
-    return schema if column.required else schema | {"type": [schema["type"], "null"]}
+    if column.required:
+        return schema
+    if column.kind.name == "long" and not column.depth:
+        schema |= {"minimum": -EXACT_FLOAT, "maximum": EXACT_FLOAT}
+    return schema | {"type": [schema["type"], "null"]}
 
 
 def _tensor_schema(tensor: Tensor) -> dict[str, Any]:
-    schema: dict[str, Any] = dict(TENSOR_SCHEMAS[tensor.dtype.kind])
+    schema: dict[str, Any] = {"type": TYPES[KIND[tensor.dtype.kind]].schema["type"]}
+    if tensor.dtype.kind in "iu":
+        limits = np.iinfo(tensor.dtype)
+        schema |= {"minimum": int(limits.min), "maximum": int(limits.max)}
+    elif tensor.dtype.kind == "f" and tensor.dtype.itemsize < 8:
+        largest = float(np.finfo(tensor.dtype).max)
+        schema |= {"minimum": -largest, "maximum": largest}
     for size in reversed(tensor.shape):
         schema = {"type": "array", "items": schema, "minItems": size, "maxItems": size}
     return schema

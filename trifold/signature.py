@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 
 from trifold.errors import SignatureError
-from trifold.types import TYPES, ColumnType
+from trifold.types import TYPES, ColumnType, Invalid
 
+PARTS = ("inputs", "outputs", "params")
 TENSOR_KINDS = "fiubU"
+LARGEST_ITEM = 8
+"""Bytes; a longer float has no JSON that keeps its value."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Param:
-    """A parameter that a request may set."""
+    """A parameter that a request may set; `default` is its value in JSON."""
 
     name: str
     kind: ColumnType
@@ -94,14 +97,20 @@ def parse(document: Mapping[str, Any] | None) -> Signature:
     Raises:
         SignatureError: There is none, or it has a type that no scikit-learn model takes.
     """
-    inputs = json.loads((document or {}).get("inputs") or "[]")
-    if not document or not inputs:
-        raise SignatureError(
-            "The model was logged without a signature, so its columns are unknown; "
-            "log it again with input_example=X.head(), from which MLflow makes the signature."
-        )
-    outputs = json.loads(document.get("outputs") or "[]")
-    params = {p["name"]: _param(p) for p in json.loads(document.get("params") or "[]")}
+    try:
+        inputs, outputs, params = (json.loads((document or {}).get(part) or "[]") for part in PARTS)
+        if inputs:
+            return _signature(inputs, outputs, params)
+    except (AttributeError, IndexError, Invalid, KeyError, TypeError, ValueError) as error:
+        raise SignatureError(f"The model's signature cannot be read ({error!r}); log the model again.") from error
+    raise SignatureError(
+        "The model was logged without a signature, so its columns are unknown; "
+        "log it again with input_example=X.head(), from which MLflow makes the signature."
+    )
+
+
+def _signature(inputs: Any, outputs: Any, specs: Any) -> Signature:
+    params = {spec["name"]: _param(spec) for spec in specs}
     names = tuple(str(output.get("name", "")) for output in outputs) or ("",)
     if any(spec["type"] == "tensor" for spec in inputs):
         return Signature((), False, _tensor(inputs), params, names)
@@ -132,7 +141,7 @@ def _tensor(inputs: list[Mapping[str, Any]]) -> Tensor:
         )
     spec = inputs[0]["tensor-spec"]
     dtype, shape = np.dtype(spec["dtype"]), tuple(spec["shape"])
-    if dtype.kind not in TENSOR_KINDS:
+    if dtype.kind not in TENSOR_KINDS or (dtype.kind == "f" and dtype.itemsize > LARGEST_ITEM):
         raise SignatureError(f"A tensor of type {dtype} cannot be sent as JSON; use float64, an integer type or bool.")
     if not shape or shape[0] != -1 or any(size < 1 for size in shape[1:]):
         raise SignatureError(
@@ -144,4 +153,8 @@ def _tensor(inputs: list[Mapping[str, Any]]) -> Tensor:
 def _param(spec: Mapping[str, Any]) -> Param:
     if spec["type"] not in TYPES:
         raise SignatureError(f"Parameter {spec['name']!r} has type {spec['type']!r}; use one of {', '.join(TYPES)}.")
-    return Param(spec["name"], TYPES[spec["type"]], spec["default"], spec.get("shape") is not None)
+    param = Param(spec["name"], TYPES[spec["type"]], spec["default"], spec.get("shape") is not None)
+    if param.kind.name == "datetime":  # the one kind whose default is read again for each request
+        for moment in param.default if param.is_list else [param.default]:
+            param.kind.read(moment)
+    return param

@@ -1,6 +1,6 @@
 """Decoded JSON rows to a tensor: all at once, or row by row to find the place that is wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -10,7 +10,7 @@ from trifold.checked import Checked, text
 from trifold.errors import Reject
 from trifold.rows import Array, Rows
 from trifold.signature import Tensor
-from trifold.types import TYPES, Invalid
+from trifold.types import TYPES, Invalid, integer_reader, is_text, number_reader
 
 PLAIN: dict[str, set[type]] = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}, "U": {str}}
 KIND = {"f": "double", "i": "long", "u": "long", "b": "boolean", "U": "string"}
@@ -25,7 +25,7 @@ def check_tensor(tensor: Tensor, rows: Sequence[Any]) -> Checked:
     rejects, keep = [], []
     for number, row in enumerate(rows):
         try:
-            matrix[number] = np.array(_read_tensor(tensor, row), dtype=matrix.dtype).reshape(tensor.shape)
+            matrix[number] = _read_row(tensor, row)
             keep.append(number)
         except BadPlace as place:
             rejects.append(Reject(number, place.path or None, place.rule, place.expected, text(place.value)))
@@ -44,10 +44,10 @@ def _tensor_at_once(tensor: Tensor, rows: Sequence[Any]) -> Array | None:
         if set(map(type, level)) - {list} or set(map(len, level)) - {size}:
             return None
         level = list(chain.from_iterable(level))
-    if set(map(type, level)) - PLAIN[tensor.dtype.kind]:
+    if set(map(type, level)) - PLAIN[tensor.dtype.kind] or (tensor.dtype.kind == "U" and not is_text(level)):
         return None
     dtype = _tensor_dtype(tensor)
-    wide = {"f": "float64", "i": "int64", "u": "uint64"}.get(dtype.kind)
+    wide = {"f": "float64", "i": "int64", "u": "int64"}.get(dtype.kind)
     try:
         flat = np.array(level, dtype=wide or dtype)
     except OverflowError:
@@ -67,29 +67,36 @@ class BadPlace(Exception):
         super().__init__(path)
 
 
-def _read_tensor(tensor: Tensor, row: Any, path: str = "", depth: int = 0) -> list[Any]:
-    """A row's values, flat.
+def _read_row(tensor: Tensor, row: Any) -> Array:
+    """A row's array.
 
     Raises:
         BadPlace: The first place that is wrong.
     """
-    if depth == len(tensor.shape):
-        return [_read_number(tensor, row, path)]
-    if type(row) is not list or len(row) != tensor.shape[depth]:
-        raise BadPlace(path, "shape", f"a list of shape {list(tensor.shape)}", row)
-    return [value for i, item in enumerate(row) for value in _read_tensor(tensor, item, f"{path}[{i}]", depth + 1)]
+    plain = _tensor_at_once(tensor, [row])
+    if plain is not None:
+        return plain[0]  # type: ignore[no-any-return]
+    flat = _read_level(tensor, _reader(tensor), row, "", 0)
+    return np.array(flat, dtype=_tensor_dtype(tensor)).reshape(tensor.shape)
 
 
-def _read_number(tensor: Tensor, value: Any, path: str) -> Any:
-    kind = TYPES["float" if tensor.dtype == np.float32 else KIND[tensor.dtype.kind]]
+def _reader(tensor: Tensor) -> Callable[[Any], Any]:
+    kind, name = tensor.dtype.kind, tensor.dtype.name
+    if kind == "f":
+        return number_reader(name)
+    return integer_reader(name) if kind in "iu" else TYPES[KIND[kind]].read
+
+
+def _read_level(tensor: Tensor, read: Callable[[Any], Any], value: Any, path: str, depth: int) -> list[Any]:
+    """All values below a place, flat."""
+    if depth < len(tensor.shape):
+        if type(value) is not list or len(value) != tensor.shape[depth]:
+            raise BadPlace(path, "shape", f"a list of shape {list(tensor.shape[depth:])}", value)
+        below = (_read_level(tensor, read, item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value))
+        return list(chain.from_iterable(below))
     if value is None:
-        raise BadPlace(path, "missing", kind.expected, value)
+        raise BadPlace(path, "missing", TYPES[KIND[tensor.dtype.kind]].expected, value)
     try:
-        number = kind.read(value)
+        return [read(value)]
     except Invalid as error:
         raise BadPlace(path, error.rule, error.expected, value) from None
-    if tensor.dtype.kind in "iu":
-        limits = np.iinfo(tensor.dtype)
-        if not limits.min <= number <= limits.max:
-            raise BadPlace(path, "out_of_range", f"a whole number from {limits.min} to {limits.max}", value)
-    return number

@@ -9,7 +9,8 @@ import base64
 import binascii
 import datetime as dt
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,23 @@ import numpy as np
 
 EXACT_FLOAT = 2**53
 """Integers up to this have an exact double (IEEE 754)."""
+EPOCH, SECOND = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.timedelta(seconds=1)
+TIME = re.compile(
+    r"(\d{4,}|[+-]\d{3,})(-\d\d-\d\d)"
+    r"(?:[Tt ]((?:[01]\d|2[0-3]):\d\d)(?:(:\d\d)(?:\.(\d{1,9}))?)?([Zz]|[+-]\d\d:?\d\d)?)?",
+    re.ASCII,
+)
+"""RFC 3339; besides, a time may lack its T, offset, seconds or time of day, and have a year of another length."""
+WORDS = {
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "long": "a whole number",
+    "float": "a number",
+    "double": "a number",
+    "string": "a string",
+    "binary": "a string in base64",
+    "datetime": "a time such as 2026-11-23T08:00:00Z",
+}
 
 
 class Invalid(Exception):
@@ -66,29 +84,30 @@ def _boolean(value: Any) -> bool:
     return value
 
 
-def _integer(bits: int) -> Callable[[Any], int]:
-    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+def integer_reader(dtype: str) -> Callable[[Any], int]:
+    """How a JSON number is read that must fit into an integer type."""
+    low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
 
     def read(value: Any) -> int:
-        if type(value) is float:
+        number: Any = value
+        if isinstance(value, float):
             if not math.isfinite(value):
                 raise Invalid("not_finite", "a whole number")
             # JSON has one kind of number: 3.0 is a whole number, as JSON Schema says.
-            if value.is_integer() and abs(value) <= EXACT_FLOAT:
-                value = int(value)
-            elif abs(value) >= 2.0 ** (bits - 1):
-                raise Invalid("out_of_range", f"a whole number from {low} to {high}")
-        if type(value) is not int:
+            number = int(value) if value.is_integer() else None
+        if type(number) is not int:
             raise Invalid("type", "a whole number")
-        if not low <= value <= high:
+        if not low <= number <= high:
             raise Invalid("out_of_range", f"a whole number from {low} to {high}")
-        return value
+        if isinstance(value, float) and abs(number) > EXACT_FLOAT:  # its last digits may be lost already
+            raise Invalid("out_of_range", f"a whole number without a point or exponent, as it is past {EXACT_FLOAT}")
+        return int(number)
 
     return read
 
 
-def _optional_integer(bits: int) -> Callable[[Any], int]:
-    read_any = _integer(bits)
+def _optional_integer(dtype: str) -> Callable[[Any], int]:
+    read_any = integer_reader(dtype)
 
     def read(value: Any) -> int:
         number = read_any(value)
@@ -99,32 +118,40 @@ def _optional_integer(bits: int) -> Callable[[Any], int]:
     return read
 
 
-def _number(dtype: str) -> Callable[[Any], float]:
+def number_reader(dtype: str) -> Callable[[Any], float]:
+    """How a JSON number is read that must fit into a floating-point type."""
     largest = float(np.finfo(dtype).max)
 
     def read(value: Any) -> float:
-        if type(value) is int:
-            if abs(value) > largest:
-                raise Invalid("out_of_range", f"a number from {-largest:.6g} to {largest:.6g}")
-            return float(value)
-        if type(value) is not float:
+        if type(value) is not int and not isinstance(value, float):
             raise Invalid("type", "a number")
-        if not math.isfinite(value):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if isinstance(value, float) and not math.isfinite(value):
             raise Invalid("not_finite", "a finite number, or null where it is missing")
-        if abs(value) > largest:
+        if abs(number) > largest:
             raise Invalid("out_of_range", f"a number from {-largest:.6g} to {largest:.6g}")
-        return value
+        return number
 
     return read
+
+
+def is_text(values: Iterable[str]) -> bool:
+    """Whether strings can be written as UTF-8: none has half a surrogate pair."""
+    try:
+        "".join(values).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _string(value: Any) -> str:
     if type(value) is not str:
         raise Invalid("type", "a string")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise Invalid("type", "a string without lone surrogates") from None
+    if not is_text(value):
+        raise Invalid("type", "a string without lone surrogates")
     return value
 
 
@@ -140,31 +167,29 @@ def _binary(value: Any) -> bytes:
 
 
 def _datetime(value: Any) -> np.datetime64:
-    words = "a time such as 2026-11-23T08:00:00"
-    if type(value) is not str:
-        raise Invalid("type", words)
+    """A time by RFC 3339, of up to nanoseconds; without an offset it is UTC, without a time of day midnight."""
+    parts = TIME.fullmatch(value) if type(value) is str else None
+    if parts is None:
+        raise Invalid("type", WORDS["datetime"])
+    year, day, minute, second, fraction, offset = parts.groups(default="")
     try:
-        moment = dt.datetime.fromisoformat(value)
+        nanoseconds = 2**63
+        if len(year) == 4 and year.isdigit() and year != "0000":
+            text = f"{year}{day}T{minute or '00:00'}{second}{offset.upper() or 'Z'}"
+            seconds = (dt.datetime.fromisoformat(text) - EPOCH) // SECOND
+            nanoseconds = seconds * 10**9 + int(fraction.ljust(9, "0"))
     except ValueError:
-        raise Invalid("type", words) from None
-    try:
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
-    except OverflowError:
-        raise Invalid("out_of_range", "a time from 1677-09-22 to 2262-04-11") from None
-    # MLflow's datetime is datetime64[ns]: 64 bits of nanoseconds around 1970.
-    if not dt.datetime(1677, 9, 22) <= moment < dt.datetime(2262, 4, 11):
-        raise Invalid("out_of_range", "a time from 1677-09-22 to 2262-04-11")
-    return np.datetime64(moment, "ns")
+        raise Invalid("type", WORDS["datetime"]) from None
+    # MLflow's datetime is datetime64[ns]: 64 bits of nanoseconds around 1970, the least of which says missing.
+    if not abs(nanoseconds) < 2**63:
+        raise Invalid("out_of_range", "a time from 1677-09-21T00:12:44Z to 2262-04-11T23:47:16Z")
+    return np.datetime64(nanoseconds, "ns")
 
 
-def _write_datetime(value: Any) -> str:
-    text = str(np.datetime64(value, "us"))
-    return text.removesuffix(".000000")
-
-
-def _schema(kind: str, **more: str) -> dict[str, str]:
-    return {"type": kind, **more}
+def write_time(value: Any) -> str:
+    """A time in RFC 3339, with as many digits as it has."""
+    text = str(np.datetime64(value, "ns"))
+    return text.rstrip("0").rstrip(".") + "Z"
 
 
 def _write_binary(value: Any) -> str:
@@ -187,34 +212,30 @@ def _type(
 
 
 NAN = float("nan")
+FLOAT32_MAX = float(np.finfo("float32").max)
 NOT_A_TIME = np.datetime64("NaT", "ns")
 TIMES = ("datetime64[ns]", "datetime64[ns]", NOT_A_TIME)
 WHOLE = {int}
 REAL = {int, float}
-WORDS = {
-    "boolean": "true or false",
-    "integer": "a whole number",
-    "long": "a whole number",
-    "float": "a number",
-    "double": "a number",
-    "string": "a string",
-    "binary": "a string in base64",
-    "datetime": "a time such as 2026-11-23T08:00:00",
-}
-INT32, INT64 = _schema("integer", format="int32"), _schema("integer", format="int64")
-FLOAT32, FLOAT64 = _schema("number", format="float"), _schema("number", format="double")
-TIME, BASE64 = _schema("string", format="date-time"), _schema("string", contentEncoding="base64")
+INT32 = {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1}
+INT64 = {"type": "integer", "format": "int64", "minimum": -(2**63), "maximum": 2**63 - 1}
+FLOAT32 = {"type": "number", "format": "float", "minimum": -FLOAT32_MAX, "maximum": FLOAT32_MAX}
+FLOAT64 = {"type": "number", "format": "double"}
+STRING, BOOLEAN = {"type": "string"}, {"type": "boolean"}
+DATE_TIME = {**STRING, "format": "date-time"}
+BASE64_TEXT = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+BASE64 = {**STRING, "contentEncoding": "base64", "pattern": BASE64_TEXT}
 _TABLE: tuple[Any, ...] = (
     # MLflow, JSON and Arrow, numpy: required, optional, missing; plain; read and write a value
-    ("boolean", _schema("boolean"), "bool", ("bool", "object", None), {bool}, _boolean, bool),
-    ("integer", INT32, "int32", ("int32", "float64", NAN), WHOLE, _integer(32), int),
-    ("long", INT64, "int64", ("int64", "float64", NAN), WHOLE, _integer(64), int),
-    ("float", FLOAT32, "float", ("float32", "float32", NAN), REAL, _number("f4"), float),
-    ("double", FLOAT64, "double", ("float64", "float64", NAN), REAL, _number("f8"), float),
-    ("string", _schema("string"), "string", ("object", "object", NAN), {str}, _string, str),
+    ("boolean", BOOLEAN, "bool", ("bool", "object", None), {bool}, _boolean, bool),
+    ("integer", INT32, "int32", ("int32", "float64", NAN), WHOLE, integer_reader("int32"), int),
+    ("long", INT64, "int64", ("int64", "float64", NAN), WHOLE, integer_reader("int64"), int),
+    ("float", FLOAT32, "float", ("float32", "float32", NAN), REAL, number_reader("float32"), float),
+    ("double", FLOAT64, "double", ("float64", "float64", NAN), REAL, number_reader("float64"), float),
+    ("string", STRING, "string", ("object", "object", NAN), {str}, _string, str),
     ("binary", BASE64, "binary", ("object", "object", None), set(), _binary, _write_binary),
-    ("datetime", TIME, "timestamp[ns]", TIMES, set(), _datetime, _write_datetime),
+    ("datetime", DATE_TIME, "timestamp[ns]", TIMES, set(), _datetime, write_time),
 )
 TYPES = {row[0]: _type(*row) for row in _TABLE}
-OPTIONAL_READ = {"integer": _optional_integer(32), "long": _optional_integer(64)}
+OPTIONAL_READ = {"integer": _optional_integer("int32"), "long": _optional_integer("int64")}
 """How an optional integer is read: its array is of doubles, which hold integers up to EXACT_FLOAT."""
