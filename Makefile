@@ -1,6 +1,6 @@
 # Each target is one line into the tool that does it. ARGS goes through to pytest: make test ARGS="-k contract"
 .DEFAULT_GOAL := help
-.PHONY: help .venv serve test test-fast lint format lock clean
+.PHONY: help .venv serve test test-fast bench lint format lock clean
 bin := .venv/bin
 
 help: ## List the targets
@@ -17,6 +17,9 @@ test: .venv ## Run every test, in parallel and in random order
 
 test-fast: .venv ## Run the tests that are not marked slow or cluster
 	@$(bin)/python -m pytest -n auto --dist loadfile -m "not slow and not cluster" $(ARGS)
+
+bench: .venv ## Measure requests a second beside the peers (benchmarks/README.md)
+	@$(bin)/python benchmarks/online.py $(ARGS)
 
 lint: .venv ## Check style (ruff) and types (mypy)
 	@$(bin)/ruff check . && $(bin)/ruff format --check . && $(bin)/mypy

@@ -20,8 +20,8 @@ def packed_model(bento: Path | None = None) -> Path:
     file = bento / "bento.yaml"
     if not file.is_file():
         raise ArtifactError("No model to serve: set TRIFOLD_MODEL to a packed model's folder, or use `trifold serve`.")
-    tag = yaml.safe_load(file.read_text())["models"][0]["tag"]
-    name, version = str(tag).split(":")
+    tag = str(yaml.safe_load(file.read_text())["models"][0]["tag"])
+    name, version = tag.split(":")
     stores = (bento / "models", Path(os.environ.get("BENTOML_HOME", Path.home() / "bentoml")) / "models")
     for store in stores:
         if (store / name / version).is_dir():

@@ -1,7 +1,6 @@
 """The digest: one SHA-256 that names an artifact's files, their sizes and their bytes."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,15 +39,14 @@ def require(artifact: Path, expected: str) -> None:
 def _files(folder: Path, top: Path) -> Iterator[tuple[str, int, str]]:
     if not folder.is_dir():
         return
-    for entry in os.scandir(folder):
-        path = Path(entry.path)
-        if entry.is_symlink():
+    for path in folder.iterdir():
+        if path.is_symlink():
             raise ArtifactError(
                 f"The artifact holds a link, {path.relative_to(top)}; log the model with the file itself."
             )
-        if entry.is_dir():
+        if path.is_dir():
             yield from _files(path, top)
-        elif path.parent != top or entry.name not in LEFT_OUT:
+        elif path.parent != top or path.name not in LEFT_OUT:
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            yield path.relative_to(top).as_posix(), entry.stat().st_size, sha256
+            yield path.relative_to(top).as_posix(), path.stat().st_size, sha256

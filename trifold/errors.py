@@ -10,6 +10,7 @@ RULES = {
     "json": "the body is no JSON",
     "media_type": "the body is declared as something else than application/json",
     "method": "the route has no such method",
+    "http": "what came is no HTTP request",
     "path": "the server has no such route",
     "too_large": "the body has too many bytes or rows",
     "too_slow": "the body did not come in time",

@@ -141,8 +141,9 @@ class Model:
             return _frame(self.contract, rows)
         if self.form == TEXT and rows.columns is not None:
             return next(iter(rows.columns.values()))
+        # BLAS takes another path for columns side by side than for rows, with other last bits: always rows.
         if rows.matrix is not None:
-            return rows.matrix
+            return np.ascontiguousarray(rows.matrix)
         assert rows.columns is not None
         return np.column_stack(list(rows.columns.values()))
 
@@ -211,7 +212,7 @@ def _frame(contract: Contract, rows: Rows) -> Any:
 
     labels = [column.label for column in contract.signature.columns]
     if rows.matrix is not None:
-        return pd.DataFrame(rows.matrix, columns=labels, copy=False)
+        return pd.DataFrame(np.ascontiguousarray(rows.matrix), columns=labels, copy=False)
     assert rows.columns is not None
     frame = pd.DataFrame(dict(zip(labels, rows.columns.values(), strict=True)), copy=False)
     # pandas infers text from the values: where all are missing, say so, or the type would depend on the neighbours.

@@ -75,16 +75,23 @@ class Packed:
             ArtifactError: The folder holds no packed model, or one of another interface number.
         """
         try:
-            document = json.loads((folder / FILE).read_text())
-        except (OSError, ValueError) as error:
+            document = dict(json.loads((folder / FILE).read_text()))
+            found = document["interface"]
+            tuples = {name: tuple(document[name]) for name in ("blocks", "input_example", "trusted")}
+            if found == INTERFACE:
+                return cls(**{**document, **tuples})
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{folder} holds no packed model ({error}); make one with `trifold build`.") from error
-        if document.get("interface") != INTERFACE:
-            raise ArtifactError(
-                f"The packed model has interface {document.get('interface')}, this Trifold has {INTERFACE}; build it."
-            )
-        return cls(**{**document, **{name: tuple(document[name]) for name in ("blocks", "input_example", "trusted")}})
+        raise ArtifactError(f"The packed model has interface {found}, this Trifold has {INTERFACE}; build it again.")
 
 
 def read_expected(folder: Path) -> dict[str, Any]:
-    """The answers to the input example that plain scikit-learn gave at build."""
-    return dict(json.loads((folder / EXPECTED_FILE).read_text()))
+    """The answers to the input example that plain scikit-learn gave at build.
+
+    Raises:
+        ArtifactError: They are missing or damaged.
+    """
+    try:
+        return dict(json.loads((folder / EXPECTED_FILE).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ArtifactError(f"The expected answers cannot be read ({error}); build the model again.") from error

@@ -1,6 +1,7 @@
 """Settings of a running process, read from the environment once, at the edge."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,17 @@ from pathlib import Path
 from trifold.errors import TrifoldError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
+WHOLE = re.compile(r"[0-9]{1,18}")
+MOST = {
+    "port": 65_535,
+    "threads": 1024,
+    "max_body_bytes": 2**40,
+    "max_rows": 2**40,
+    "max_waiting": 2**40,
+    "max_held_bytes": 2**40,
+    "body_seconds": 86_400,
+}
+"""The numbers among the settings, and the greatest that makes sense."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,8 @@ class Settings:
         max_body_bytes: Largest request body.
         max_rows: Most rows in one request.
         max_waiting: Most requests that wait for the model at once; above, 503 with Retry-After.
+        max_held_bytes: Most bytes of bodies over 64 KB that are held at once; above, 503 with Retry-After.
+        body_seconds: Most seconds that a body may take to come; after, 408.
     """
 
     model: Path | None = None
@@ -33,13 +47,15 @@ class Settings:
     max_body_bytes: int = 10_000_000
     max_rows: int = 10_000
     max_waiting: int = 64
+    max_held_bytes: int = 100_000_000
+    body_seconds: int = 60
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Read the TRIFOLD_* variables.
 
         Raises:
-            TrifoldError: A number is not one, or not positive.
+            TrifoldError: A number is not one, not positive, or larger than makes sense.
         """
         model = environment.get("TRIFOLD_MODEL")
         return cls(
@@ -47,14 +63,14 @@ class Settings:
             digest=environment.get("TRIFOLD_DIGEST") or None,
             host=environment.get("TRIFOLD_HOST") or cls.host,
             **{
-                name: _positive(environment, f"TRIFOLD_{name.upper()}", getattr(cls, name))
-                for name in ("port", "threads", "max_body_bytes", "max_rows", "max_waiting")
+                name: _whole(environment, f"TRIFOLD_{name.upper()}", getattr(cls, name), most)
+                for name, most in MOST.items()
             },
         )
 
 
-def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
+def _whole(environment: Mapping[str, str], name: str, default: int, most: int) -> int:
     text = environment.get(name) or str(default)
-    if not text.isdecimal() or int(text) == 0:
-        raise TrifoldError(f"{name} is {text!r}; set it to a whole number above 0.")
+    if not WHOLE.fullmatch(text) or not 0 < int(text) <= most:
+        raise TrifoldError(f"{name} is {text[:50]!r}; set it to a whole number from 1 to {most}.")
     return int(text)

@@ -2,9 +2,10 @@
 
 skops builds only types that it is told to trust. The list below is ours, by exact name: a prefix
 such as "numpy." would let in numpy.load or numpy.testing._private.utils.runstring, and the list
-inside the artifact is whatever its author wrote. A trusted type can still hold content that crashes
-the process, since scikit-learn follows the node numbers of its trees without looking at bounds; so
-these are checked before anything is predicted.
+inside the artifact is whatever its author wrote. A trusted type can still hold content that does harm:
+scikit-learn's compiled code follows the numbers of its trees, search trees, support vectors and encoders
+without looking at bounds. Those are checked before anything is predicted. What the checks do not know of
+may at worst crash the process, which holds nothing but the model.
 """
 
 import pickle
@@ -17,12 +18,19 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from trifold.errors import ArtifactError, UntrustedModel
+from trifold.errors import ArtifactError, TrifoldError, UntrustedModel
 
 _GAUSSIAN_KERNELS = (
     "CompoundKernel", "ConstantKernel", "DotProduct", "Exponentiation", "ExpSineSquared", "Matern", "PairwiseKernel",
     "Product", "RationalQuadratic", "RBF", "Sum", "WhiteKernel",
 )  # fmt: skip
+# What a search remembers of how it searched; nothing of it is called to predict.
+_SPLITTERS = ("GroupKFold", "KFold", "RepeatedKFold", "RepeatedStratifiedKFold", "StratifiedKFold", "TimeSeriesSplit")
+_METRICS = {
+    "classification": ("accuracy_score", "balanced_accuracy_score", "f1_score", "precision_score", "recall_score"),
+    "ranking": ("average_precision_score", "roc_auc_score"),
+    "regression": ("mean_absolute_error", "mean_squared_error", "r2_score", "root_mean_squared_error"),
+}
 _DISTANCES = ("Chebyshev", "Euclidean", "Hamming", "Haversine", "Manhattan", "Minkowski")
 
 TRUSTED = frozenset(
@@ -43,8 +51,8 @@ TRUSTED = frozenset(
         "sklearn.feature_selection._univariate_selection.f_classif",
         "sklearn.feature_selection._univariate_selection.f_regression",
         "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
-        "sklearn.metrics._classification.balanced_accuracy_score",
         "sklearn.metrics._scorer._CurveScorer",
+        "sklearn.metrics._scorer._PassthroughScorer",
         "sklearn.metrics._scorer._Scorer",
         "sklearn.multiclass._ConstantPredictor",
         "sklearn.neighbors._ball_tree.BallTree",
@@ -57,10 +65,19 @@ TRUSTED = frozenset(
         "sklearn.utils._metadata_requests.MethodMetadataRequest",
         "sklearn.utils.validation.check_array",  # inside HistGradientBoosting with categories
         *(f"sklearn.gaussian_process.kernels.{name}" for name in _GAUSSIAN_KERNELS),
-        *(f"sklearn.metrics._dist_metrics.{name}Distance{bits}" for name in _DISTANCES for bits in ("", "32", "64")),
+        *(f"sklearn.metrics._{module}.{name}" for module, names in _METRICS.items() for name in names),
+        *(f"sklearn.model_selection._split.{name}" for name in _SPLITTERS),
+        *(f"sklearn.metrics._dist_metrics.{name}Distance{bits}" for name in _DISTANCES for bits in ("32", "64")),
     }
 )
 """Types and functions beyond skops' own defaults, each read and found to run nothing that it is given."""
+
+UNCHECKING = frozenset({"BaseForest", "BaseGradientBoosting", "IsolationForest"})
+"""Classes that give rows to their trees without asking how many features these take."""
+ZIP = b"PK\x03\x04"
+LARGEST_TIMES = 100
+SMALL = 100_000_000
+"""Bytes that a file of any size may fill."""
 
 
 def load_estimator(path: Path, file_format: str, *, trusted: Sequence[str] = (), allow_pickle: bool = False) -> Any:
@@ -74,32 +91,35 @@ def load_estimator(path: Path, file_format: str, *, trusted: Sequence[str] = (),
 
     Raises:
         UntrustedModel: A pickle without `allow_pickle`, or types that are not trusted.
-        ArtifactError: The file is damaged, needs a package that is not installed, or its trees point outside
-            themselves.
+        ArtifactError: The file is damaged, needs a package that is not installed, or holds numbers that point outside
+            their arrays.
     """
     if file_format != "skops":
         return _unpickle(path, allow_pickle)
     import skops.io  # half a second, and not needed for a pickle
 
     try:
+        _require_plain_zip(path)
         unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - TRUSTED - set(trusted))
         if unknown:
             raise UntrustedModel(f"The model holds types that are not trusted: {', '.join(unknown)}.", unknown)
         estimator = skops.io.load(path, trusted=sorted(TRUSTED | set(trusted)))
-    except UntrustedModel:
+        fault = next(faults(estimator), None)
+    except TrifoldError:
         raise
-    except (ImportError, AttributeError) as error:
+    except ImportError as error:
         raise ArtifactError(f"The model needs code that is not installed: {_first_line(error)}.") from error
-    except (zipfile.BadZipFile, OSError, KeyError, TypeError, ValueError, EOFError, RecursionError) as error:
+    except Exception as error:  # a file made to do harm may raise anything
         raise ArtifactError(f"The file {path.name} cannot be read as a skops model: {_first_line(error)}.") from error
-    for fault in faults(estimator):
-        raise ArtifactError(f"The model is damaged: {fault}; scikit-learn would read outside its memory.")
+    if fault:
+        raise ArtifactError(f"The model is damaged, or made to do harm: {fault}.")
     return estimator
 
 
 def faults(estimator: Any) -> Iterator[str]:
-    """What in an estimator would make scikit-learn read outside its memory."""
-    for part in walk(estimator):
+    """What in an estimator would make scikit-learn go outside its memory, or open files."""
+    parts = list(walk(estimator))
+    for part in parts:
         kind = type(part).__name__
         if type(getattr(part, "tree_", None)).__name__ == "Tree":
             yield from _in_tree(part.tree_, part.n_features_in_)
@@ -107,7 +127,7 @@ def faults(estimator: Any) -> Iterator[str]:
             yield from _in_predictor(part)
         if hasattr(part, "_predictors") and hasattr(part, "n_features_in_"):
             yield from _in_boosting(part)
-        if hasattr(part, "estimators_") and hasattr(part, "n_features_in_"):
+        if {base.__name__ for base in type(part).__mro__} & UNCHECKING and hasattr(part, "estimators_"):
             yield from _in_ensemble(part)
         if kind in ("KDTree", "BallTree"):
             yield from _in_neighbours(part)
@@ -117,6 +137,15 @@ def faults(estimator: Any) -> Iterator[str]:
             yield "a spline has fewer coefficients than knots ask for"
         if scipy.sparse.issparse(part):
             yield from _in_sparse(part)
+        if kind == "OneHotEncoder" and hasattr(part, "categories_"):
+            yield from _in_one_hot(part)
+        if hasattr(part, "vocabulary_") and sorted(part.vocabulary_.values()) != list(range(len(part.vocabulary_))):
+            yield "a vocabulary's words are not numbered from 0 on"
+        if hasattr(part, "decode_error") and part.input != "content":
+            yield "a vectorizer opens the files that a request names"
+    for part in parts:
+        if type(part).__name__ in ("GradientBoostingClassifier", "GradientBoostingRegressor"):
+            yield from _in_stages(part)
 
 
 def walk(part: Any, seen: set[int] | None = None) -> Iterator[Any]:
@@ -148,6 +177,24 @@ def _unpickle(path: Path, allow_pickle: bool) -> Any:
             raise ArtifactError(f"The model needs code that is not installed: {_first_line(error)}.") from error
         except (pickle.UnpicklingError, EOFError, ValueError, TypeError) as error:
             raise ArtifactError(f"The file {path.name} cannot be read as a pickle: {_first_line(error)}.") from error
+
+
+def _require_plain_zip(path: Path) -> None:
+    """Make sure that the file does not fill the memory: MLflow stores skops files without compression.
+
+    Only sparse matrices are zips inside it that are compressed; they may hold a hundred times their size.
+    """
+    total = 0
+    with zipfile.ZipFile(path) as outer:
+        for member in outer.infolist():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise ArtifactError(f"The file {path.name} is compressed; log the model with mlflow.sklearn.log_model.")
+            total += member.file_size
+            with outer.open(member) as file:
+                if file.peek(len(ZIP)).startswith(ZIP):
+                    total += sum(part.file_size for part in zipfile.ZipFile(file).infolist())
+    if total > max(LARGEST_TIMES * path.stat().st_size, SMALL):
+        raise ArtifactError(f"The file {path.name} would fill {total:,} bytes of memory; log the model again.")
 
 
 def _in_tree(tree: Any, features: int) -> Iterator[str]:
@@ -183,22 +230,50 @@ def _in_predictor(predictor: Any) -> Iterator[str]:
 
 
 def _in_boosting(model: Any) -> Iterator[str]:
+    categorical = np.asarray(model._bin_mapper.is_categorical_, dtype=bool)
+    if getattr(model, "_in_fit", False) or categorical.shape != (model.n_features_in_,):
+        yield "a boosting's bins do not fit its features"
+        return
     for predictor in walk(model._predictors):
         nodes = predictor.nodes
         feature = nodes["feature_idx"].astype(np.int64)
-        if np.any((nodes["is_leaf"] == 0) & ((feature < 0) | (feature >= model.n_features_in_))):
+        inner = nodes["is_leaf"] == 0
+        if not _inside(feature[inner], model.n_features_in_):
             yield "a tree asks for a feature that the model does not have"
+        elif not categorical[feature[inner & (nodes["is_categorical"] != 0)]].all():
+            yield "a tree asks for categories of a feature that has none"
+
+
+def _in_stages(model: Any) -> Iterator[str]:
+    start = model._raw_predict_init(np.zeros((1, model.n_features_in_), dtype=np.float32))
+    if model.estimators_.shape[1] != start.shape[1]:
+        yield "a boosting has more trees in a stage than outputs"
+
+
+def _in_one_hot(encoder: Any) -> Iterator[str]:
+    count = len(encoder.categories_)
+    mappings = getattr(encoder, "_default_to_infrequent_mappings", None) or [None] * count
+    dropped = getattr(encoder, "_drop_idx_after_grouping", None)
+    dropped = [None] * count if dropped is None else list(dropped)
+    for known, mapping, drop, width in zip(
+        encoder.categories_, mappings, dropped, encoder._n_features_outs, strict=True
+    ):
+        places = np.arange(len(known)) if mapping is None else np.asarray(mapping)
+        most = width if drop is None else width + 1
+        if not _inside(places, most) or not (drop is None or 0 <= drop < most):
+            yield "an encoder's categories do not fit its columns"
 
 
 def _in_ensemble(model: Any) -> Iterator[str]:
-    members = [member for member in np.ravel(np.array(model.estimators_, dtype=object)) if hasattr(member, "tree_")]
     chosen = getattr(model, "estimators_features_", None)
-    for position, member in enumerate(members):
-        given = model.n_features_in_ if chosen is None else len(chosen[position])
+    given = getattr(model, "n_features_in_", -1)
+    for position, member in enumerate(np.ravel(model.estimators_)):
+        if chosen is not None:
+            given = len(chosen[position])
+            if not _inside(chosen[position], model.n_features_in_):
+                yield "a member of an ensemble is given a feature that the model does not have"
         if member.n_features_in_ != given:
             yield "a tree of an ensemble takes another number of features than it is given"
-        if chosen is not None and not _inside(chosen[position], model.n_features_in_):
-            yield "a member of an ensemble is given a feature that the model does not have"
 
 
 def _in_neighbours(tree: Any) -> Iterator[str]:
@@ -226,7 +301,7 @@ def _in_libsvm(model: Any) -> Iterator[str]:
         and (counts.sum() == vectors or not classifies)
         and model._dual_coef_.shape == (classes - 1, vectors)
         and len(model._intercept_) == pairs
-        and all(len(values) in (0, 1, pairs) for values in (model._probA, model._probB))
+        and all(len(values) in (0, pairs) for values in (model._probA, model._probB))
     )
     if not fits:
         yield "a support vector machine's arrays do not fit one another"

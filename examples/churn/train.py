@@ -37,18 +37,18 @@ def main() -> None:
     """Train unless asked not to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--if-missing", action="store_true", help=f"do nothing if {NAME}@{ALIAS} is registered")
-    start = time.monotonic()
+    options, start = parser.parse_args(), time.monotonic()
+    logging.getLogger("mlflow").setLevel(logging.ERROR)  # its progress lines say nothing that is not printed here
     address = f"{NAME}@{ALIAS}"
-    if parser.parse_args().if_missing and registry.has(address):
+    if options.if_missing and registry.has(address):
         words = f"{address} is registered already"
     else:
         words = f"{address} is version {train()}"
-    print(f"  {'train':<10} {words:<60} {time.monotonic() - start:6.1f} s", flush=True)
+    print(f"  {'train':<9} {words:<56} {time.monotonic() - start:6.1f} s", flush=True)
 
 
 def train() -> str:
     """Fit, log, register; gives the version."""
-    logging.getLogger("mlflow").setLevel(logging.ERROR)  # its progress lines say nothing that is not printed here
     customers, left = load()
     registry.use_experiment(NAME)
     X_train, X_test, y_train, y_test = train_test_split(customers, left, test_size=0.2, random_state=0, stratify=left)

@@ -4,7 +4,6 @@ import json
 import socket
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
-from pathlib import Path
 from subprocess import Popen
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 
 from trifold.ops import registry as registries
 from trifold.ops.check import check
+from trifold.ops.home import home
 from trifold.ops.packaging import Built, build
 from trifold.ops.serve import server
 
@@ -148,7 +148,7 @@ def customers_server(serve, built_customers):
 @pytest.fixture
 def own_home(tmp_path, monkeypatch):
     """A home of its own, with the locks and environments that all tests share."""
-    shared = Path(registries.home())
+    shared = home()
     for name in ("locks", "environments"):
         (shared / name).mkdir(exist_ok=True)
         (tmp_path / name).symlink_to(shared / name)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from trifold.answers import agrees
+from trifold.answers import Answers, agrees
 from trifold.errors import ArtifactError
 from trifold.metrics import MODEL
 from trifold.model import Model
@@ -18,6 +18,7 @@ from trifold.schema import openapi
 from trifold.settings import Settings
 
 INLINE_SECONDS = 0.01
+MOST_INLINE = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,10 @@ class Release:
         docs = openapi(model.contract, packed, model.labels, {"max_rows": settings.max_rows})
         return cls(model, packed, _inline_rows(model, packed), orjson.dumps(describe(packed)), orjson.dumps(docs))
 
+    def render(self, answers: Answers) -> bytes:
+        """The body of an answer; says which version made it."""
+        return rendered(self.model, self.packed, answers)
+
 
 def describe(packed: Packed) -> dict[str, Any]:
     """The document of GET /model."""
@@ -75,34 +80,46 @@ def describe(packed: Packed) -> dict[str, Any]:
     }
 
 
+def rendered(model: Model, packed: Packed, answers: Answers) -> bytes:
+    """An answer in JSON."""
+    return orjson.dumps({"model": packed.name, "version": packed.version} | answers.to_json(model.labels))
+
+
 def warm_up(model: Model, packed: Packed, expected: dict[str, Any]) -> None:
     """Predict the input example and compare with what plain scikit-learn answered at build.
 
     Raises:
-        ArtifactError: The answers differ.
+        ArtifactError: The answers differ, or there are none.
     """
     if not packed.input_example:
         return
     checked = model.contract.check_rows(packed.input_example)
     if checked.rejects:
         raise ArtifactError(f"The model's contract refuses its own input example: {checked.rejects[0]}.")
-    if not agrees(model.predict(checked.rows), expected):
+    try:
+        answers = model.predict(checked.rows)
+        same = agrees(answers, expected)
+        rendered(model, packed, answers)
+    except Exception as error:
+        # Whatever the model raises here it would raise for each request.
+        raise ArtifactError(f"The model cannot predict its own input example ({error}); build it again.") from error
+    if not same:
         raise ArtifactError(
             "The model answers its own input example otherwise than at build; build it again on this kind of machine."
         )
 
 
 def _inline_rows(model: Model, packed: Packed) -> int:
-    """How many rows may be predicted in the event loop without holding up the probes for long."""
+    """How many rows may be predicted in the event loop without holding up the probes for long; 0: not even one."""
     if not packed.input_example:
-        return 1
+        return 0
     rows = model.contract.check_rows(packed.input_example).rows
-    count = 1
-    while count < 1024:
-        many = rows.take(np.arange(count * 2) % len(rows))
+    inline, count = 0, 1
+    while count <= MOST_INLINE:
+        many = rows.take(np.arange(count) % len(rows))
         start = time.perf_counter()
         model.predict(many)
         if time.perf_counter() - start > INLINE_SECONDS:
             break
-        count *= 2
-    return count
+        inline, count = count, count * 2
+    return inline

@@ -1,18 +1,23 @@
 """The command line: check, build, serve."""
 
+import errno
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from trifold.errors import TrifoldError
+from trifold.errors import ServeError, TrifoldError
+
+if TYPE_CHECKING:  # a command imports them when it needs them: MLflow alone takes a second
+    from trifold.ops.check import Report
+    from trifold.ops.packaging import Built
 
 app = typer.Typer(
     help="A model from MLflow's registry as a web service, a batch job and a stream consumer.",
@@ -23,6 +28,8 @@ app = typer.Typer(
 )
 console = Console(highlight=False)
 COLOURS = {"yes": "green", "warn": "yellow", "no": "red"}
+MARGIN = 22
+"""Columns before what was found."""
 
 Address = Annotated[str, typer.Argument(metavar="MODEL", help="churn@champion, churn/3, or the same after models:/")]
 Trust = Annotated[
@@ -33,8 +40,8 @@ Pickle = Annotated[
     bool,
     typer.Option("--allow-pickle", help="Vouch for a pickle: loading it runs whatever its author wrote."),
 ]
-Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
-Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(metavar="PORT", min=1, max=65535, help="Port to listen on.")]
+Host = Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")]
 
 
 @app.callback()
@@ -45,11 +52,9 @@ def _commands() -> None:
 @app.command(epilog="Example: [bold]trifold check churn@champion[/bold]")
 def check(model: Address, trust: Trust = [], allow_pickle: Pickle = False) -> None:  # noqa: B006 - typer's way
     """Say whether a registered model will work, in each mode, and what mends it. Exit code 1 if in none."""
-    from trifold.ops.check import MODES, YES
-
     report = _check(model, trust, allow_pickle)
     _print_report(report)
-    if all(report.verdict(mode) != YES for mode in MODES):
+    if report.failed:
         raise typer.Exit(1)
 
 
@@ -57,7 +62,7 @@ def check(model: Address, trust: Trust = [], allow_pickle: Pickle = False) -> No
 def build(model: Address, trust: Trust = [], allow_pickle: Pickle = False) -> None:  # noqa: B006
     """Check a registered model and build its Bento."""
     built = _build(model, trust, allow_pickle)
-    console.print(f"\n{built.tag}", soft_wrap=True)
+    _print(f"\n{built.tag}")
 
 
 @app.command(epilog="Example: [bold]trifold serve churn@champion --port 3000[/bold]")
@@ -69,23 +74,21 @@ def serve(
     allow_pickle: Pickle = False,
 ) -> None:
     """Check a registered model, build its Bento and serve it on this machine until Ctrl-C."""
-    from trifold.ops.serve import curl, require_free, server
+    from trifold.ops.serve import curl, require_free, server, url
 
     require_free(host, port)
     built = _build(model, trust, allow_pickle)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with _step("start") as said:
-        running = server(built, host, port)
-        process = running.__enter__()
-        said.append(f"http://{host}:{port}")
-    try:
-        console.print(f"\nTry it:\n{escape(curl(built, host, port))}\n\nCtrl-C ends it.", soft_wrap=True)
-        code = process.wait()
-    except KeyboardInterrupt:
-        code = 0
-    finally:
-        running.__exit__(None, None, None)
-    raise typer.Exit(code)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
+    with ExitStack() as running:
+        with _step("start") as said:
+            process = running.enter_context(server(built, host, port))
+            said.append(url(host, port))
+        _print(f"\nTry it:\n{escape(curl(built, host, port))}\n\nCtrl-C ends it.")
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            return
+    raise ServeError(f"The server ended by itself, with exit code {code}; start it again, its last lines say why.")
 
 
 def main() -> None:
@@ -93,29 +96,32 @@ def main() -> None:
     try:
         app()
     except (TrifoldError, OSError) as error:
-        words = (
-            f"{error.strerror}: {error.filename}; free or allow it and run the same command again."
-            if (isinstance(error, OSError) and error.strerror)
-            else str(error)
-        )
-        Console(stderr=True, highlight=False).print(f"[red]trifold:[/red] {escape(words)}", soft_wrap=True)
+        Console(stderr=True, highlight=False).print(f"[red]trifold:[/red] {escape(_sentence(error))}", soft_wrap=True)
         sys.exit(1)
 
 
-def _check(model: str, trust: list[str], allow_pickle: bool):  # type: ignore[no-untyped-def]
+def _sentence(error: TrifoldError | OSError) -> str:
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"There is no room left for {error.filename or 'Trifold'}; free some, or set TRIFOLD_HOME elsewhere."
+    return f"{error.strerror}: {error.filename}; allow it, or set TRIFOLD_HOME elsewhere."
+
+
+def _check(model: str, trust: list[str], allow_pickle: bool) -> "Report":
     with _step("registry") as said:
         from trifold.ops import registry
-        from trifold.ops.check import check
+        from trifold.ops.check import MODES, check
 
         pin = registry.pin(model)
-        said.append(f"{model} is version {pin.version}, digest {pin.digest[:12]}…")
+        said.append(f"{model} is version {pin.version}, digest {pin.digest[:12]}")
     with _step("check") as said:
         report = check(pin, trusted=trust, allow_pickle=allow_pickle)
-        said.append(", ".join(f"{mode} {report.verdict(mode)}" for mode in ("online", "batch", "stream")))
+        said.append(", ".join(f"{mode} {report.verdict(mode)}" for mode in MODES))
     return report
 
 
-def _build(model: str, trust: list[str], allow_pickle: bool):  # type: ignore[no-untyped-def]
+def _build(model: str, trust: list[str], allow_pickle: bool) -> "Built":
     report = _check(model, trust, allow_pickle)
     if report.failed or report.packed is None:
         _print_report(report)
@@ -127,28 +133,27 @@ def _build(model: str, trust: list[str], allow_pickle: bool):  # type: ignore[no
     return built
 
 
-def _print_report(report) -> None:  # type: ignore[no-untyped-def]
+def _print_report(report: "Report") -> None:
     from trifold.ops.check import MODES, YES
 
-    table = Table(
-        title=f"{report.pin.name} version {report.pin.version}",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
-    for column in ("", "", "what was found, and what mends it"):
-        table.add_column(column, overflow="fold")
+    console.print(f"\n[bold]{escape(report.pin.name)} version {report.pin.version}[/]\n")
     for found in report.findings:
         colour = COLOURS[found.verdict]
-        table.add_row(f"[{colour}]{found.verdict}[/]", found.subject, escape(found.says))
+        first, *rest = textwrap.wrap(found.says, max(console.width, 60) - MARGIN) or [""]
+        _print(f"  [{colour}]{found.verdict:<4}[/]  {found.subject:<12}  {escape(first)}")
+        for line in rest:
+            _print(" " * MARGIN + escape(line))
         for line in found.fix:
-            table.add_row("", "", f"[bold]{escape(line)}[/]")
-    console.print()
-    console.print(table)
+            _print(" " * MARGIN + f"[bold]{escape(line)}[/]")
     verdicts = [(mode, report.verdict(mode)) for mode in MODES]
-    console.print("\n" + "   ".join(f"{mode} [{COLOURS[verdict]}]{verdict}[/]" for mode, verdict in verdicts))
+    console.print("\n  " + "   ".join(f"{mode} [{COLOURS[verdict]}]{verdict}[/]" for mode, verdict in verdicts))
     if report.packed and report.verdict("online") == YES:
-        console.print(f"next: [bold]trifold serve {report.pin.name}/{report.pin.version}[/]")
+        _print(f"\n  next: [bold]trifold serve {escape(report.pin.name)}/{report.pin.version}[/]")
+
+
+def _print(line: str) -> None:
+    """Print a line as it is: one that is to be copied must not be wrapped."""
+    console.print(line, soft_wrap=True)
 
 
 @contextmanager
@@ -158,8 +163,7 @@ def _step(name: str) -> Iterator[list[str]]:
     start = time.monotonic()
     with console.status(f"{name} …"):
         yield said
-    seconds = time.monotonic() - start
-    console.print(f"  {name:<10} {escape(' '.join(said)):<60} {seconds:6.1f} s", soft_wrap=True)
+    _print(escape(f"  {name:<9} {' '.join(said):<56} {time.monotonic() - start:6.1f} s"))
 
 
 if __name__ == "__main__":

@@ -18,11 +18,9 @@ from trifold.answers import same_bits
 from trifold.contract import Contract
 from trifold.errors import RowsRefused, TrifoldError
 from trifold.model import FRAME, MATRIX, Model, load
-from trifold.packed import NOT_PROVEN
-from trifold.parity import accepted, generate, probe
+from trifold.parity import BLOCK_SAMPLE, probe, sample_like
 from trifold.rows import Rows
 
-SAMPLE = 512
 TIMINGS = 15
 
 
@@ -39,42 +37,43 @@ def try_model(specification: dict[str, Any]) -> dict[str, Any]:
     Raises:
         TrifoldError: The model cannot be loaded.
     """
-    threadpoolctl.threadpool_limits(1)
     contract = Contract.from_json(specification["contract"])
     artifact = Path(specification["artifact"])
     names = ("file", "format", "trusted", "allow_pickle", "code")
-    estimator = load(artifact, *(specification[name] for name in names))
-    model = Model(estimator, contract)
-    example = contract.check_rows(specification["rows"]).rows if specification["rows"] else None
+    example = contract.check_rows(specification["rows"]).rows
+
+    def estimator() -> Any:
+        return load(artifact, *(specification[name] for name in names))
+
+    model = Model(estimator(), contract)
+    threadpoolctl.threadpool_limits(1)
+    model.predict(example)  # if it is refused, nothing else is worth trying
     sample, origin = _sample(model, artifact, example)
-    if model.form == MATRIX and contract.signature.named and sample is not None:
-        model = _settle_form(load(artifact, *(specification[name] for name in names)), model, sample)
-    parity = probe(model, sample) if sample is not None else NOT_PROVEN
-    timed = example or sample
+    if model.form == MATRIX and contract.signature.named:
+        model = _settle_form(estimator(), model, sample)
+    parity = probe(model, sample)
     return {
         "form": model.form,
         "parity": parity,
         "blocks": model.blocks,
-        "sample": [origin, len(sample) if sample is not None else 0],
-        "row_ms": _row_ms(model, timed) if timed is not None else None,
-        "refuses_missing": _refuses_missing(model, example) if example is not None else [],
-        "answers": _answers(model, example) if example is not None else None,
+        "sample": [origin, min(len(sample), BLOCK_SAMPLE) if model.blocks else len(sample)],
+        "row_ms": _row_ms(model, example),
+        "refuses_missing": _refuses_missing(model, example),
+        "answers": _answers(model, example),
     }
 
 
-def _sample(model: Model, artifact: Path, example: Rows | None) -> tuple[Rows | None, str]:
+def _sample(model: Model, artifact: Path, example: Rows) -> tuple[Rows, str]:
     reference = profile.find(artifact, profile.REFERENCE_FILE)
-    if reference:
-        return accepted(model, _read_reference(model.contract, reference)), "reference"
-    if example is None:
-        return None, "none"
-    return accepted(model, generate(model.contract, example, SAMPLE)), "generated"
+    if reference is None:
+        return sample_like(model, example), "generated"
+    return sample_like(model, _read_reference(model.contract, reference)), "reference"
 
 
 def _read_reference(contract: Contract, file: Path) -> Rows:
     import pyarrow.parquet as pq
 
-    table = pq.read_table(file).slice(0, SAMPLE)
+    table = pq.read_table(file)
     tensor = contract.signature.tensor
     if tensor is None:
         return contract.check(table, extra="ignore").rows

@@ -1,0 +1,192 @@
+"""`check` over models of many kinds, logged with plain mlflow.sklearn.log_model as users do."""
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.models import infer_signature
+
+from trifold.contract import Contract
+from trifold.model import Model, load
+from trifold.ops import artifact as artifacts
+from trifold.ops import registry as registries
+from trifold.ops.check import MODES, check
+
+sys.path.insert(0, str(Path(__file__).parent))
+import models  # found beside this file in every worker and by mlflow alike
+
+PINNED = [f"{name}=={sys.modules[name].__version__}" for name in ("numpy", "pandas")]
+REQUIREMENTS = [*PINNED, "scikit-learn", "skops"]
+
+
+def log(name, estimator, X, **options):
+    """Log and register as a user does; gives the pin."""
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    options = {"input_example": X[:5], "pip_requirements": REQUIREMENTS, **options}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if "signature" not in options and "input_example" in options:
+            options["signature"] = infer_signature(X, estimator.predict(X))
+        info = mlflow.sklearn.log_model(estimator, name="model", registered_model_name=name, **options)
+    return registries.pin(f"{name}/{info.registered_model_version}")
+
+
+def to_json(X):
+    """Rows as a client sends them."""
+    if not isinstance(X, pd.DataFrame):
+        return np.asarray(X, dtype=object).tolist()
+    table = X.rename(columns=str).astype(object)
+    return table.where(table.notna(), None).to_dict("records")
+
+
+def verdicts(report):
+    """The verdict of each mode, printed for who runs with -s."""
+    said = {mode: report.verdict(mode) for mode in MODES}
+    parity = report.packed.parity if report.packed else ""
+    print(f"{report.pin.name:<20} {' '.join(f'{mode} {verdict:<4}' for mode, verdict in said.items())} {parity}")
+    return said
+
+
+def noes(report):
+    """The findings that rule a mode out."""
+    return {found.subject: found for found in report.findings if found.verdict == "no"}
+
+
+@pytest.mark.parametrize("kind", models.WORKING, ids=lambda kind: kind.__name__)
+def test_a_yes_predicts_as_scikit_learn_does(kind, registry):
+    """What check calls a yes gives scikit-learn's own answers over 1,000 rows, sent as JSON."""
+    estimator, X, trusted = kind()
+    pin = log(kind.__name__, estimator, X, skops_trusted_types=trusted)
+    report = check(pin)
+    named = isinstance(X, pd.DataFrame)
+    expected = {"online": "yes", "batch": "yes" if named else "no", "stream": "yes" if named else "no"}
+    assert verdicts(report) == expected, report.findings
+    packed = report.packed
+    contract = Contract.from_json(packed.contract)
+    ours = Model(load(pin.folder, packed.file, packed.file_format, (), False, None), contract, form=packed.form)
+    ours.blocks = packed.blocks
+    checked = contract.check_rows(to_json(X))
+    assert not checked.rejects
+    answers = ours.predict(checked.rows)
+    plain = estimator.predict(X)
+    if plain.dtype.kind == "f":
+        np.testing.assert_allclose(answers.predictions, plain, rtol=1e-12)
+    else:
+        np.testing.assert_array_equal(answers.predictions, plain)
+    if hasattr(estimator, "predict_proba"):
+        outputs = estimator.predict_proba(X)
+        for found, wanted in zip(
+            answers.probabilities, outputs if isinstance(outputs, list) else [outputs], strict=True
+        ):
+            np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-300)
+
+
+def test_a_pickle_is_no_until_somebody_vouches_for_it(registry):
+    """A registry of older MLflow holds pickles: check says how to log again, and --allow-pickle is on record."""
+    estimator, X, _ = models.trees()
+    pin = log(
+        "pickled", estimator, X, serialization_format="cloudpickle", pip_requirements=[*REQUIREMENTS, "cloudpickle"]
+    )
+    refused = check(pin)
+    assert set(verdicts(refused).values()) == {"no"}
+    assert "trifold.log_model" in noes(refused)["format"].fix[0]
+    assert "--allow-pickle" in noes(refused)["format"].fix[-1]
+    allowed = check(pin, allow_pickle=True)
+    assert set(verdicts(allowed).values()) == {"yes"}
+    assert allowed.packed.allow_pickle
+
+
+def test_no_signature_is_no(registry):
+    """Without a signature nothing is known of the columns."""
+    estimator, X, trusted = models.trees()
+    pin = log("unsigned", estimator, X, signature=False, input_example=None, skops_trusted_types=trusted)
+    report = check(pin)
+    assert set(verdicts(report).values()) == {"no"}
+    assert noes(report)["signature"].fix
+
+
+def test_no_example_is_no(registry):
+    """Without an example there is nothing to predict before a server says it is ready."""
+    estimator, X, trusted = models.trees()
+    signature = infer_signature(X, estimator.predict(X))
+    pin = log("bare", estimator, X, signature=signature, input_example=None, skops_trusted_types=trusted)
+    report = check(pin)
+    assert set(verdicts(report).values()) == {"no"}
+    assert noes(report)["example"].fix
+
+
+def test_code_of_its_own_is_no_until_it_is_trusted(registry, tmp_path):
+    """A custom estimator runs its author's code, so it needs --trust by its exact name."""
+    X = models.numbers()
+    estimator = models.MeanOfBatch().fit(X, models.label(X))
+    path = str(Path(__file__).parent / "models.py")
+    trusted = ["models.MeanOfBatch"]
+    pin = log("custom", estimator, X, code_paths=[path], skops_trusted_types=trusted)
+    refused = check(pin)
+    assert set(verdicts(refused).values()) == {"no"}
+    assert any("--trust" in line for found in noes(refused).values() for line in found.fix)
+    allowed = check(pin, trusted=trusted)
+    assert allowed.verdict("online") == "yes", allowed.findings
+
+
+def test_a_model_that_looks_at_its_neighbours_is_not_proven(registry):
+    """Where no block makes a row independent of the others, that is said instead of promised."""
+    X = models.numbers()
+    estimator = models.MeanOfBatch().fit(X, models.label(X))
+    path = str(Path(__file__).parent / "models.py")
+    pin = log("neighbourly", estimator, X, code_paths=[path], skops_trusted_types=["models.MeanOfBatch"])
+    report = check(pin, trusted=["models.MeanOfBatch"])
+    verdicts(report)
+    assert report.packed.parity == "not proven"
+    assert [found.verdict for found in report.findings if found.subject == "parity"] == ["warn"]
+
+
+def test_conflicting_requirements_name_both_sides(registry):
+    """A pin that the server cannot live with is refused with the model's line and the server's."""
+    estimator, X, trusted = models.trees()
+    pin = log("old", estimator, X, skops_trusted_types=trusted, pip_requirements=["starlette==0.27.0", *REQUIREMENTS])
+    report = check(pin)
+    assert set(verdicts(report).values()) == {"no"}
+    says = noes(report)["requirements"].says
+    assert "starlette==0.27.0" in says
+    assert "starlette>=" in says
+
+
+def test_another_flavor_is_no(registry):
+    """A pyfunc model is refused by name instead of failing somewhere."""
+
+    class Constant(mlflow.pyfunc.PythonModel):
+        def predict(self, context, model_input, params=None):
+            return [1] * len(model_input)
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    info = mlflow.pyfunc.log_model(
+        name="model", python_model=Constant(), registered_model_name="pyfunc", pip_requirements=REQUIREMENTS
+    )
+    report = check(registries.pin(f"pyfunc/{info.registered_model_version}"))
+    assert set(verdicts(report).values()) == {"no"}
+    assert "python_function" in noes(report)["format"].says
+
+
+def test_every_no_has_the_lines_that_mend_it(registry):
+    """A no without a way out is of no use."""
+    estimator, X, _ = models.trees()
+    pin = log("fixes", estimator, X, serialization_format="pickle", input_example=None, signature=False)
+    report = check(pin)
+    assert len(noes(report)) > 1
+    assert all(found.fix for found in noes(report).values())
+
+
+def test_artifacts_example_fits_its_own_contract(registry):
+    """The example that a client is shown can be posted as it is."""
+    estimator, X, trusted = models.mixed()
+    pin = log("posted", estimator, X, skops_trusted_types=trusted)
+    found = artifacts.read(pin.folder)
+    contract = Contract.read(found.signature)
+    rows = contract.to_rows(artifacts.example_rows(contract, found.example))
+    assert not contract.check_rows(rows).rejects

@@ -1,0 +1,23 @@
+"""Make a BentoML model and its Bento in the store that BENTOML_HOME names.
+
+A process of its own, `python -m trifold.ops.bentos` with an order in JSON on standard input: BentoML reads its home
+once, copies into its store file by file, and leaves the service that it builds among the imported modules.
+"""
+
+import json
+import shutil
+import sys
+
+import bentoml
+
+
+def main() -> None:
+    """Carry out the order: tag, digest, packed (the packed model's folder) and options of `bentoml.build`."""
+    order = json.load(sys.stdin)
+    with bentoml.models.create(order["tag"], labels={"digest": order["digest"]}) as model:
+        shutil.copytree(order["packed"], model.path, dirs_exist_ok=True)
+    bentoml.build(**order["options"])
+
+
+if __name__ == "__main__":
+    main()
