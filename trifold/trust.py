@@ -191,7 +191,7 @@ def _require_plain_zip(path: Path) -> None:
                 raise ArtifactError(f"The file {path.name} is compressed; log the model with mlflow.sklearn.log_model.")
             total += member.file_size
             with outer.open(member) as file:
-                if file.peek(len(ZIP)).startswith(ZIP):
+                if file.read(len(ZIP)) == ZIP:
                     total += sum(part.file_size for part in zipfile.ZipFile(file).infolist())
     if total > max(LARGEST_TIMES * path.stat().st_size, SMALL):
         raise ArtifactError(f"The file {path.name} would fill {total:,} bytes of memory; log the model again.")

@@ -4,13 +4,12 @@ Check, build and serve run the model there, so that what they say is said of the
 """
 
 import hashlib
-import subprocess
 import sys
 from pathlib import Path
 
 from trifold.errors import TrifoldError
 from trifold.ops.home import finished_folder, home
-from trifold.ops.requirements import IMAGE_PYTHON, uv
+from trifold.ops.requirements import IMAGE_PYTHON, run_uv
 
 
 def python(lock: str) -> Path:
@@ -37,13 +36,12 @@ def python(lock: str) -> Path:
 
 
 def _python_version() -> str:
-    command = [uv(), "python", "find", "--no-python-downloads", IMAGE_PYTHON]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = run_uv("python", "find", "--no-python-downloads", IMAGE_PYTHON)
     return IMAGE_PYTHON if found.returncode == 0 else sys.executable
 
 
 def _run(*arguments: str) -> None:
-    done = subprocess.run([uv(), *arguments], capture_output=True, text=True, check=False)
+    done = run_uv(*arguments)
     if done.returncode != 0:
         last = " ".join(done.stderr.split())[-400:]
         raise TrifoldError(f"uv could not make the model's environment: {last}")

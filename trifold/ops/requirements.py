@@ -1,6 +1,7 @@
 """What an image installs: the model's logged requirements and the server's, resolved together and locked."""
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -83,6 +84,15 @@ def uv() -> str:
     if not found:
         raise TrifoldError("uv is not installed; install it with `pip install uv`.")
     return found
+
+
+def run_uv(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run uv with the index and certificates that pip was set up with, unless uv has its own."""
+    environment = {"UV_SYSTEM_CERTS": "1", **os.environ}
+    for theirs, ours in (("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_EXTRA_INDEX_URL", "UV_INDEX")):
+        if os.environ.get(theirs):
+            environment.setdefault(ours, os.environ[theirs])
+    return subprocess.run([uv(), *arguments], input=given, capture_output=True, text=True, check=False, env=environment)
 
 
 def _refuse_direct_conflicts(model: Sequence[str]) -> None:
