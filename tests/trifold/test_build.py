@@ -153,7 +153,7 @@ class TestWhole:
         """The sentence says why."""
         report = type(report)(report.pin, findings=list(report.findings))
         report.add("format", "no", "a pickle")
-        with pytest.raises(BuildError, match="customers version .* works in no mode: a pickle"):
+        with pytest.raises(BuildError, match=r"customers version .* works in no mode: a pickle"):
             build(report)
         assert not (own_home / "bentoml").exists()
 
@@ -168,7 +168,7 @@ class TestWhole:
 
     @pytest.mark.parametrize("marker", ["packed", "bentoml/models", "bentoml/bentos"])
     def test_killed_build_leaves_nothing_half_done(self, report, own_home, marker, tmp_path):
-        """SIGKILL while the model is packed, while it is imported, while the Bento is built: the next build ends well."""
+        """Killed while the model is packed, imported or built into the Bento: the next build ends well."""
         order = own_home / "order.json"
         order.write_text(json.dumps(vars(report.packed)))
         script = f"""
@@ -232,7 +232,7 @@ packaging.build(Report(pin, packed=Packed(**fields), lock=Path({str(own_home / "
 def test_finished_folder_is_whole_or_not_there(own_home):
     """An environment whose installation failed must not be found by the next command."""
     target = own_home / "things" / "one"
-    with pytest.raises(OSError, match="full"), homes.finished_folder(target) as part:
+    with pytest.raises(OSError, match="full"), homes.finished_folder(target) as part:  # noqa: PT012
         (part / "file").write_text("half")
         raise OSError("full")
     assert not target.exists()

@@ -20,4 +20,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except bentoml.exceptions.BentoMLException as error:
+        sys.exit(" ".join(str(error).split()))  # of several lines, of which the caller passes on the last

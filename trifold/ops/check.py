@@ -13,6 +13,7 @@ import numpy as np
 from trifold.answers import Answers, agrees
 from trifold.contract import Contract
 from trifold.errors import ArtifactError, RequirementsConflict, TrifoldError
+from trifold.model import FRAME, MATRIX, TEXT
 from trifold.ops import artifact as artifacts
 from trifold.ops import environment, registry, requirements
 from trifold.ops.artifact import Artifact
@@ -25,6 +26,7 @@ from trifold.trust import TRUSTED
 ONLINE, BATCH, STREAM = MODES = ("online", "batch", "stream")
 YES, WARN, NO = "yes", "warn", "no"
 LOG_AGAIN = "trifold.log_model(model, X, registered_model_name={name!r})"
+GIVEN = {FRAME: "a DataFrame", MATRIX: "an array", TEXT: "a list of texts"}
 SECONDS = 300
 """After which a model that is tried is given up."""
 
@@ -208,11 +210,7 @@ def _try(report: Report, artifact: Artifact, contract: Contract, rows: list[Any]
     if tried is None or "error" in tried:
         _add_failure(report, tried, done)
         return
-    report.add(
-        "load",
-        YES,
-        f"in {python.parents[1].name}, an environment of the locked packages; as a {tried['form']}",
-    )
+    report.add("load", YES, f"with the locked packages; it is given {GIVEN[tried['form']]}")
     report.expected = _document(plain)
     _compare(report, tried, plain)
     _add_parity(report, tried)
