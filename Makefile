@@ -1,10 +1,10 @@
 # Each target is one line into the tool that does it. ARGS goes through to pytest: make test ARGS="-k contract"
 .DEFAULT_GOAL := help
-.PHONY: help .venv serve test test-fast bench lint format lock clean
+.PHONY: help .venv serve cluster down env images test test-fast prove-cluster bench lint format lock clean
 bin := .venv/bin
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .venv:
 	@tools/venv
@@ -12,11 +12,26 @@ help: ## List the targets
 serve: .venv ## Train the churn example if need be and serve it, with its page and its API
 	@$(bin)/python examples/churn/train.py --if-missing && $(bin)/trifold serve churn@champion
 
-test: .venv ## Run every test, in parallel and in random order
+cluster: .venv ## Make a Kubernetes cluster, or find it again (k8s/kind/README.md)
+	@$(bin)/python -m k8s.kind up
+
+down: .venv ## Take the cluster down, and nothing else
+	@$(bin)/python -m k8s.kind down
+
+env: .venv ## Print what a shell needs for the cluster: eval "$$(make -s env)"
+	@$(bin)/python -m k8s.kind env
+
+images: .venv ## Build the images of k8s/images
+	@$(bin)/python -m k8s.kind build
+
+test: cluster ## Run every test, in parallel and in random order
 	@$(bin)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 test-fast: .venv ## Run the tests that are not marked slow or cluster
 	@$(bin)/python -m pytest -n auto --dist loadfile -m "not slow and not cluster" $(ARGS)
+
+prove-cluster: .venv ## Kill the making of a cluster at every stage and see it end well (20 minutes)
+	@$(bin)/python tests/cluster/prove.py
 
 bench: .venv ## Measure requests a second beside the peers (benchmarks/README.md)
 	@$(bin)/python benchmarks/online.py $(ARGS)
@@ -30,5 +45,6 @@ format: .venv ## Sort imports, mend what ruff can mend, format
 lock: ## Resolve requirements/dev.lock anew, with hashes (tools/lock --upgrade takes newer versions)
 	@tools/lock
 
-clean: ## Remove .venv and every cache; .trifold/ with its models stays
+clean: .venv ## Take the cluster down, remove .venv and every cache; .trifold/ with its models stays
+	@$(bin)/python -m k8s.kind clean
 	@rm -rf .venv .venv.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist && find . -name __pycache__ -prune -exec rm -rf {} +

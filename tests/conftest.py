@@ -1,6 +1,10 @@
 """What all tests share: a home of their own, and a registry of their own for each worker."""
 
 import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -27,3 +31,36 @@ def registry(tmp_path_factory):
     mlflow.set_experiment("tests")
     yield address
     del os.environ["MLFLOW_TRACKING_URI"]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The local cluster, as `python -m k8s.kind` gives it."""
+
+    environment: dict
+
+    def run(self, *arguments, **variables):
+        """Run one of its commands; returns what it said."""
+        argv = [sys.executable, "-m", "k8s.kind", *arguments]
+        environment = {**os.environ, **variables}
+        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    def here(self, monkeypatch):
+        """Let this process use it, as a shell does after `eval "$(make -s env)"`."""
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """The session's cluster: found by name, or made (`make cluster`); the Kubernetes client is set to it."""
+    import kubernetes.config
+
+    found = Cluster({})
+    found.run("up")
+    for name, value in re.findall(r"^export (\w+)=(.*)$", found.run("env"), re.MULTILINE):
+        found.environment[name] = value.replace('"$PATH"', os.environ["PATH"]).strip("'")
+    kubernetes.config.load_kube_config(found.environment.get("KUBECONFIG"), os.environ.get("TRIFOLD_CONTEXT"))
+    return found

@@ -1,0 +1,120 @@
+"""Images of our own (k8s/images): built on a registry's base or on Debian's packages, put into the cluster once."""
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from k8s.kind import docker
+from k8s.kind.errors import ClusterError
+from k8s.kind.offline import apt
+from k8s.kind.settings import ROOT, Settings
+from k8s.kind.steps import Steps
+
+FOLDER = ROOT / "k8s/images"
+PREFIX = "trifold/"
+ID = "trifold.dev/id"
+"""The label that an image in a node gets, with Docker's id of it, once it is there whole."""
+
+
+def names() -> list[str]:
+    """The images' names, bases first."""
+    return sorted((path.parent.name for path in FOLDER.glob("*/Dockerfile")), key=lambda name: (_base(name)[:8] == PREFIX, name))
+
+
+def build(settings: Settings, wanted: Sequence[str]) -> None:
+    """Build images as trifold/NAME:dev. The same Dockerfile makes them with a registry and without.
+
+    Raises:
+        ClusterError: No image has this name, or a build failed.
+    """
+    steps = Steps(settings.cache / "log")
+    for name in wanted:
+        if name not in names():
+            raise ClusterError(f"No image {name!r}: k8s/images has {', '.join(names())}.")
+        with steps.shown(), steps.step("image", f"{PREFIX}{name}:dev"):
+            arguments = ["--build-arg", f"BASE={_usable(_base(name), settings, steps)}", "--network", "host"]
+            certificates = os.environ.get("SSL_CERT_FILE", "")
+            if certificates:
+                arguments += ["--secret", f"id=certificates,src={certificates}"]
+            argv = ["docker", "build", "--quiet", "--tag", f"{PREFIX}{name}:dev", *arguments, FOLDER / name]
+            steps.run(f"image-{name}", argv, environment={"DOCKER_BUILDKIT": "1"})
+
+
+def load(settings: Settings, images: Sequence[str]) -> None:
+    """Put images of Docker's into every node, those that are not there yet.
+
+    `docker save` straight into containerd: half the time of `kind load docker-image`, which writes a file between.
+
+    Raises:
+        ClusterError: Docker has no such image, there is no cluster, or containerd refused it.
+    """
+    steps = Steps(settings.cache / "log")
+    ids = {image: _id(image) for image in images}
+    label = f"label=io.x-k8s.kind.cluster={settings.name}"
+    nodes = _said("docker", "ps", "--filter", label, "--format", "{{.Names}}").split()
+    if not nodes:
+        raise ClusterError("No cluster of ours runs here: make cluster (one named by TRIFOLD_CONTEXT pulls from its registry).")
+    for node in nodes:
+        there = _said("docker", "exec", node, "ctr", "--namespace=k8s.io", "images", "ls")
+        missing = {_full(image): image for image in images if not _has(there, _full(image), ids[image])}
+        if not missing:
+            continue
+        with steps.shown(), steps.step("load", f"{', '.join(missing.values())} into {node}"):
+            _stream(node, list(missing.values()))
+            for full, image in missing.items():
+                _said("docker", "exec", node, "ctr", "--namespace=k8s.io", "images", "label", full, f"{ID}={ids[image]}")
+
+
+def _stream(node: str, images: Sequence[str]) -> None:
+    saved = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
+    argv = ["docker", "exec", "-i", node, "ctr", "--namespace=k8s.io", "images", "import", "--all-platforms", "--digests", "-"]
+    read = subprocess.run(argv, stdin=saved.stdout, capture_output=True, text=True, check=False)
+    if saved.wait() or read.returncode:
+        raise ClusterError(f"{', '.join(images)} did not get into {node}: {read.stderr.strip()[-300:]}")
+
+
+def _base(name: str) -> str:
+    found = re.search(r"^ARG BASE=(\S+)", (FOLDER / name / "Dockerfile").read_text(), re.MULTILINE)
+    assert found, name
+    return found.group(1)
+
+
+def _usable(base: str, settings: Settings, steps: Steps) -> str:
+    """A base that Docker has or can pull; else Debian, made of packages."""
+    if base.startswith(PREFIX):
+        if not docker.has_image(base):
+            build(settings, [base.removeprefix(PREFIX).partition(":")[0]])
+        return base
+    if docker.ask_registry(base)[0] is docker.Pull.HAS:
+        return base
+    tag = f"{PREFIX}debian:{apt.SUITE}"
+    if not docker.has_image(tag):
+        with apt.rootfs("debian", ("ca-certificates",), settings.cache, steps).open("rb") as content:
+            steps.run("docker", ["docker", "import", "-", tag], stdin=content)
+    return tag
+
+
+def _id(image: str) -> str:
+    found = _said("docker", "image", "inspect", "--format", "{{.Id}}", image)
+    if not found:
+        raise ClusterError(f"Docker has no image {image}: python -m k8s.kind build makes those of k8s/images.")
+    return found
+
+
+def _full(image: str) -> str:
+    """The name as containerd knows it."""
+    head = image.split("/")[0]
+    if "/" not in image:
+        return f"docker.io/library/{image}"
+    return image if "." in head or ":" in head or head == "localhost" else f"docker.io/{image}"
+
+
+def _has(listed: str, full: str, docker_id: str) -> bool:
+    return any(line.split()[0] == full and f"{ID}={docker_id}" in line for line in listed.splitlines()[1:])
+
+
+def _said(*argv: str | Path) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
