@@ -15,7 +15,8 @@ EXAMPLE = """examples:
   TRIFOLD_CONTEXT=prod python -m k8s.kind up   in a cluster that you have
   eval "$(python -m k8s.kind env)"             KUBECONFIG and PATH for this shell
 
-environment: TRIFOLD_CONTEXT, TRIFOLD_NODES (1), TRIFOLD_CLUSTER (trifold), TRIFOLD_CACHE (~/.cache/trifold),
+environment: TRIFOLD_CONTEXT, TRIFOLD_NODES (1), TRIFOLD_NODE_IMAGE (kindest/node:v1.36.1), TRIFOLD_CLUSTER (trifold),
+TRIFOLD_CACHE (~/.cache/trifold), TRIFOLD_DEBIAN_MIRROR,
 TRIFOLD_GATEWAY_PORT (8080), TRIFOLD_MLFLOW_PORT (5000), TRIFOLD_KAFKA_PORT (9092), TRIFOLD_POSTGRES_PORT (5432)
 """
 

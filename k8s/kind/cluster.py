@@ -1,7 +1,6 @@
 """Cluster: made in one of three ways, found again by name, taken down without a trace."""
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -9,21 +8,17 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from k8s.kind import docker, machine, programs, remote
+from k8s.kind import docker, machine, parts, programs, registry, remote, state
 from k8s.kind.docker import Machine, Pull, Way
 from k8s.kind.errors import ClusterError
 from k8s.kind.offline import apt, daemon, network, node
 from k8s.kind.programs import Builder
-from k8s.kind.settings import NODE_PORTS, ROOT, Settings
+from k8s.kind.settings import Settings
 from k8s.kind.steps import Steps, say
 
-STOCK_IMAGE = "kindest/node:v1.36.1@sha256:3489c7674813ba5d8b1a9977baea8a6e553784dab7b84759d1014dbd78f7ebd5"
-"""As kind 0.32 names it in its source; within one minor version of our kubectl, as 0.33's own default is."""
 READY_SECONDS = 120
-MANIFESTS = (ROOT / "k8s/namespaces", ROOT / "k8s/kind/metrics-server.yaml")
 
 
 class Cluster:
@@ -33,7 +28,6 @@ class Cluster:
         self._settings = settings
         self._steps = Steps(settings.cache / "log")
         self._builder = Builder(settings, self._steps)
-        self._state_file = settings.folder / "state.json"
         os.environ["PATH"] = f"{settings.bin}{os.pathsep}{os.environ['PATH']}"
         self._use_daemon()
 
@@ -43,6 +37,7 @@ class Cluster:
             if self._settings.context:
                 remote.up(self._settings, self._steps)
                 return
+            parts.sweep(self._settings.cache)
             os.environ["KUBECONFIG"] = str(self._settings.kubeconfig)
             if not self._is_finished():
                 self._make()
@@ -57,13 +52,19 @@ class Cluster:
             if self._settings.context:
                 remote.down(self._settings, self._steps)
                 return
-            if not daemon.runs(self._settings) and (self._settings.socket.parent / "data").exists() and docker.is_root():
+            kept = self._settings.socket.parent / "data"
+            if kept.exists() and docker.is_root() and not daemon.runs(self._settings):
                 self._start_daemon()
-            if self._nodes() and self._state():
+            if state.read(self._settings) and docker.ask_daemon() is not docker.Daemon.RUNS:
+                raise ClusterError(
+                    "Docker does not answer, so the cluster cannot be deleted: start Docker, then again."
+                )
+            if self._nodes() and state.read(self._settings):
                 with self._steps.step("cluster", f"{self._settings.name} deleted"):
                     self._delete()
             shutil.rmtree(self._settings.folder, ignore_errors=True)
             if not _said("docker", "ps", "--all", "--quiet", "--filter", "label=io.x-k8s.kind.cluster"):
+                registry.remove(volume=False)
                 daemon.stop(self._settings)
 
     def clean(self) -> None:
@@ -71,12 +72,13 @@ class Cluster:
         self.down()
         with self._steps.step("caches", "compiled programs, packages and images deleted"):
             if docker.ask_daemon() is docker.Daemon.RUNS:
-                listed = _said("docker", "image", "ls", "-q", "--filter", "reference=kindest/node:*-trifold-*")
-                for image in (*listed.split(), "trifold/node-base", "trifold/node-rootfs"):
+                ours = ("--filter", "reference=kindest/node:*-trifold-*", "--filter", "reference=trifold/*")
+                for image in set(_said("docker", "image", "ls", "--quiet", *ours).split()):
                     subprocess.run(["docker", "image", "rm", "--force", image], capture_output=True, check=False)
+                registry.remove(volume=True)
             daemon.remove(self._settings)
-            for name in ("bin", "go", "log", "parts", "programs", "rootfs"):
-                apt.remove(self._settings.cache / name)
+            for name in ("bin", "go", "log", parts.PARTS, "programs", "rootfs"):
+                parts.remove(self._settings.cache / name)
 
     def environment(self) -> dict[str, str]:
         """What a shell needs to use the cluster."""
@@ -90,44 +92,46 @@ class Cluster:
     # How it is made
 
     def _make(self) -> None:
-        state = self._state()
+        made = state.read(self._settings)
         nodes = self._nodes()
-        if nodes and not state:
+        if nodes and not made:
             raise ClusterError(
                 f"A kind cluster named {self._settings.name} is there that this did not make: delete it"
                 f" (kind delete cluster --name {self._settings.name}), or set TRIFOLD_CLUSTER to another name."
             )
-        if nodes and state.get("chosen", self._chosen()) != self._chosen():
-            raise ClusterError("The cluster that runs has other ports or nodes than you ask for now: make down, then again.")
+        if nodes and made.get("chosen", state.chosen(self._settings)) != state.chosen(self._settings):
+            raise ClusterError(
+                "The cluster that runs has other ports or nodes than you ask for now: make down, then again."
+            )
         if not nodes:
             machine.require_disk(self._settings.cache)
             machine.require_ports(self._settings.ports)
-        way = Way(state["way"]) if nodes and "ids" in state else self._choose()
-        image = self._prepare(way)
-        if nodes and not self._revive(state):
-            self._steps.line("cluster", f"{self._settings.name} was left half made, or is broken: made anew")
-            self._delete()
-            nodes = {}
-        if not nodes:
+        if nodes and self._revive(made):
+            way = Way(made["way"])
+        else:
+            way = self._choose()
+            image = self._prepare(way)
+            if nodes:
+                self._steps.line("cluster", f"{self._settings.name} was left half made, or is broken: made anew")
+                self._delete()
             self._create(way, image)
         if way is Way.OFFLINE:
             with self._steps.step("network", "pods' addresses and the routes between nodes"):
                 network.connect(self._nodes())
         self._apply()
-        self._write_state(finished=_manifests_key())
+        state.write(self._settings, finished=state.manifests_key())
 
     def _choose(self) -> Way:
-        state = docker.ask_daemon()
+        answer = docker.ask_daemon()
         cgroup = machine.cgroup_version()
         pull, said = Pull.UNASKED, ""
-        if state is docker.Daemon.RUNS and not daemon.runs(self._settings) and cgroup == 2:
+        if answer is docker.Daemon.RUNS and not daemon.runs(self._settings) and cgroup == 2:
             with self._steps.step("docker", "runs; asking it for the stock node image"):
-                pull, said = docker.ask_registry(STOCK_IMAGE)
-        asked = Machine(None, state, pull, docker.is_root(), machine.is_debian(), cgroup)
+                pull, said = docker.ask_registry(self._settings.node_image)
+        asked = Machine(None, answer, pull, docker.is_root(), machine.is_debian(), cgroup)
         way = docker.choose(asked)
         if way is Way.OFFLINE:
-            why = state.value if state is not docker.Daemon.RUNS else pull.value if pull is not Pull.UNASKED else "cgroup v1"
-            self._steps.line("way", f"a node image built here from packages ({why})")
+            self._steps.line("way", f"a node image built here from packages ({docker.why_not(asked)})")
             if said:
                 self._steps.line("", said)
         return way
@@ -138,7 +142,7 @@ class Cluster:
         programs.link(links, "kind", programs.usable_kind() or self._builder.build(programs.KIND) / "kind")
         if way is Way.STOCK:
             kubectl = programs.usable_kubectl() or self._builder.build(programs.KUBECTL) / "kubectl"
-            image = STOCK_IMAGE
+            image = self._settings.node_image
             if hint := machine.mtu_hint(machine.docker_mtu(), machine.mtu()):
                 say(f"  {hint}")
         else:
@@ -155,30 +159,15 @@ class Cluster:
         folder = self._settings.folder
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        (folder / "kind.yaml").write_text(json.dumps(self._config(way), indent=1))
-        self._write_state(way=way.value)
+        config = state.kind_config(self._settings, own_network=way is Way.OFFLINE)
+        (folder / "kind.yaml").write_text(json.dumps(config, indent=1))
+        state.write(self._settings, way=way.value)
         what = f"{self._settings.name}, {self._settings.nodes} node{'s' if self._settings.nodes > 1 else ''}"
         with self._steps.step("cluster", what):
             argv = ["kind", "create", "cluster", "--name", self._settings.name, "--image", image]
-            files = ["--config", folder / "kind.yaml", "--kubeconfig", self._settings.kubeconfig]
+            files = ["--config", str(folder / "kind.yaml"), "--kubeconfig", str(self._settings.kubeconfig)]
             self._steps.run("kind", [*argv, *files])
-        self._write_state(ids=sorted(self._nodes().values()), chosen=self._chosen())
-
-    def _config(self, way: Way) -> dict[str, Any]:
-        """Kind's configuration; JSON is YAML (https://kind.sigs.k8s.io/docs/user/configuration)."""
-        ports = [
-            {"containerPort": NODE_PORTS[name], "hostPort": port, "listenAddress": "127.0.0.1"}
-            for name, port in self._settings.ports.items()
-        ]
-        kubelet = {"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1", "failCgroupV1": False}
-        workers = [{"role": "worker"}] * (self._settings.nodes - 1)
-        return {
-            "kind": "Cluster",
-            "apiVersion": "kind.x-k8s.io/v1alpha4",
-            "networking": {"disableDefaultCNI": way is Way.OFFLINE},
-            "kubeadmConfigPatches": [json.dumps(kubelet)] if machine.cgroup_version() == 1 else [],
-            "nodes": [{"role": "control-plane", "extraPortMappings": ports}, *workers],
-        }
+        state.write(self._settings, ids=sorted(self._nodes().values()), chosen=state.chosen(self._settings))
 
     def _apply(self) -> None:
         with self._steps.step("kubernetes", "nodes ready, DNS, storage"):
@@ -186,14 +175,14 @@ class Cluster:
             self._rolled_out("kube-system", "coredns")
             self._rolled_out("local-path-storage", "local-path-provisioner")
         with self._steps.step("platform", "namespaces platform and models, metrics-server"):
-            for path in MANIFESTS:
+            for path in state.MANIFESTS:
                 self._kubectl("apply", "--server-side", "--force-conflicts", "-f", str(path))
             self._rolled_out("kube-system", "metrics-server")
             self._kubectl("wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", "--timeout=60s")
 
-    def _revive(self, state: dict[str, Any]) -> bool:
+    def _revive(self, made: dict[str, Any]) -> bool:
         """Whether the nodes are those that a finished `kind create` made, and their API server answers."""
-        if "ids" not in state or state["ids"] != sorted(self._nodes().values()):
+        if made.get("ids") != sorted(self._nodes().values()) or not (self._settings.bin / "kubectl").exists():
             return False
         subprocess.run(["docker", "start", *self._nodes()], capture_output=True, check=False)
         ends = time.monotonic() + READY_SECONDS
@@ -204,16 +193,18 @@ class Cluster:
         return True
 
     def _delete(self) -> None:
-        argv = ["kind", "delete", "cluster", "--name", self._settings.name, "--kubeconfig", self._settings.kubeconfig]
-        self._steps.run("kind", argv)
+        files = ["--kubeconfig", str(self._settings.kubeconfig)]
+        self._steps.run("kind", ["kind", "delete", "cluster", "--name", self._settings.name, *files])
 
     # What is there
 
     def _is_finished(self) -> bool:
-        state = self._state()
-        if state.get("finished") != _manifests_key() or state.get("chosen") != self._chosen():
+        made = state.read(self._settings)
+        if made.get("finished") != state.manifests_key() or made.get("chosen") != state.chosen(self._settings):
             return False
-        return self._answers() and all(name in _said("docker", "ps", "--format", "{{.Names}}") for name in self._nodes())
+        return self._answers() and all(
+            name in _said("docker", "ps", "--format", "{{.Names}}") for name in self._nodes()
+        )
 
     def _answers(self) -> bool:
         return _said("kubectl", "get", "--raw", "/readyz", "--request-timeout=3s") == "ok"
@@ -223,18 +214,6 @@ class Cluster:
         label = f"label=io.x-k8s.kind.cluster={self._settings.name}"
         listed = _said("docker", "ps", "--all", "--no-trunc", "--filter", label, "--format", "{{.Names}} {{.ID}}")
         return dict(line.split() for line in listed.splitlines())
-
-    def _chosen(self) -> dict[str, Any]:
-        return {"nodes": self._settings.nodes, "ports": dict(self._settings.ports)}
-
-    def _state(self) -> dict[str, Any]:
-        """What this program did: `way` before kind is called, `ids` after, `finished` at the end."""
-        return json.loads(self._state_file.read_text()) if self._state_file.exists() else {}
-
-    def _write_state(self, **more: Any) -> None:
-        part = self._state_file.with_suffix(".part")
-        part.write_text(json.dumps({**self._state(), **more}))
-        part.replace(self._state_file)
 
     # Small tools
 
@@ -271,13 +250,6 @@ def alone(settings: Settings) -> Iterator[None]:
             say("  waiting for another run of this to end")
             fcntl.flock(held, fcntl.LOCK_EX)
         yield
-
-
-def _manifests_key() -> str:
-    hashed = hashlib.sha256()
-    for path in sorted(path for root in MANIFESTS for path in (root.iterdir() if root.is_dir() else [root])):
-        hashed.update(Path(path).read_bytes())
-    return hashed.hexdigest()[:12]
 
 
 def _said(*argv: str) -> str:

@@ -32,7 +32,7 @@ class Pull(Enum):
     SILENT = "no registry answered in time"
     REFUSED = "the registry, or the way to it, refused"
     FULL = "the disk is full"
-    UNASKED = "not asked"
+    UNASKED = "no registry was asked"
 
 
 class Way(Enum):
@@ -74,15 +74,21 @@ def choose(machine: Machine) -> Way:
         )
     if machine.pull is Pull.FULL:
         raise ClusterError("Docker's disk is full: make room (docker system prune), then run this again.")
-    if machine.pull is Pull.HAS and machine.cgroup == 2:
+    if machine.daemon is Daemon.RUNS and machine.pull is Pull.HAS and machine.cgroup == 2:
         return Way.STOCK
     if not machine.debian:
-        why = "has cgroup v1, which the stock node image does not run on" if machine.pull is Pull.HAS else "cannot pull it"
         raise ClusterError(
-            f"The stock node image is of no use: Docker {why}; building one from packages takes Debian or Ubuntu."
-            " Let Docker reach a registry, or name a cluster that you have with TRIFOLD_CONTEXT."
+            f"The stock node image is of no use here ({why_not(machine)}); one from packages takes Debian or Ubuntu:"
+            " let Docker reach a registry, or name a cluster that you have with TRIFOLD_CONTEXT."
         )
     return Way.OFFLINE
+
+
+def why_not(machine: Machine) -> str:
+    """What keeps the stock node image from being used."""
+    if machine.daemon is not Daemon.RUNS:
+        return str(machine.daemon.value)
+    return "cgroup v1, on which its systemd does not start" if machine.cgroup == 1 else str(machine.pull.value)
 
 
 def daemon_state(code: int | None, said: str) -> Daemon:

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from k8s.kind import docker
+from k8s.kind import docker, registry
 from k8s.kind.errors import ClusterError
 from k8s.kind.offline import apt
 from k8s.kind.settings import ROOT, Settings
@@ -14,13 +14,16 @@ from k8s.kind.steps import Steps
 
 FOLDER = ROOT / "k8s/images"
 PREFIX = "trifold/"
+CTR = ("ctr", "--namespace=k8s.io", "images")
 ID = "trifold.dev/id"
 """The label that an image in a node gets, with Docker's id of it, once it is there whole."""
 
 
 def names() -> list[str]:
     """The images' names, bases first."""
-    return sorted((path.parent.name for path in FOLDER.glob("*/Dockerfile")), key=lambda name: (_base(name)[:8] == PREFIX, name))
+    return sorted(
+        (path.parent.name for path in FOLDER.glob("*/Dockerfile")), key=lambda name: (_base(name)[:8] == PREFIX, name)
+    )
 
 
 def build(settings: Settings, wanted: Sequence[str]) -> None:
@@ -38,41 +41,53 @@ def build(settings: Settings, wanted: Sequence[str]) -> None:
             certificates = os.environ.get("SSL_CERT_FILE", "")
             if certificates:
                 arguments += ["--secret", f"id=certificates,src={certificates}"]
-            argv = ["docker", "build", "--quiet", "--tag", f"{PREFIX}{name}:dev", *arguments, FOLDER / name]
+            argv = ["docker", "build", "--quiet", "--tag", f"{PREFIX}{name}:dev", *arguments, str(FOLDER / name)]
             steps.run(f"image-{name}", argv, environment={"DOCKER_BUILDKIT": "1"})
 
 
 def load(settings: Settings, images: Sequence[str]) -> None:
-    """Put images of Docker's into every node, those that are not there yet.
-
-    `docker save` straight into containerd: half the time of `kind load docker-image`, which writes a file between.
+    """Put images of Docker's into every node, those that are not there yet, layer by layer (registry.py).
 
     Raises:
-        ClusterError: Docker has no such image, there is no cluster, or containerd refused it.
+        ClusterError: Docker has no such image, there is no cluster, or a node did not take it.
     """
     steps = Steps(settings.cache / "log")
     ids = {image: _id(image) for image in images}
     label = f"label=io.x-k8s.kind.cluster={settings.name}"
     nodes = _said("docker", "ps", "--filter", label, "--format", "{{.Names}}").split()
     if not nodes:
-        raise ClusterError("No cluster of ours runs here: make cluster (one named by TRIFOLD_CONTEXT pulls from its registry).")
-    for node in nodes:
-        there = _said("docker", "exec", node, "ctr", "--namespace=k8s.io", "images", "ls")
-        missing = {_full(image): image for image in images if not _has(there, _full(image), ids[image])}
-        if not missing:
-            continue
-        with steps.shown(), steps.step("load", f"{', '.join(missing.values())} into {node}"):
-            _stream(node, list(missing.values()))
-            for full, image in missing.items():
-                _said("docker", "exec", node, "ctr", "--namespace=k8s.io", "images", "label", full, f"{ID}={ids[image]}")
+        raise ClusterError(
+            "No cluster of ours runs here: make cluster (one named by TRIFOLD_CONTEXT pulls from its registry)."
+        )
+    listed = {node: _said("docker", "exec", node, *CTR, "ls") for node in nodes}
+    with steps.shown():
+        for image in images:
+            missing = [node for node in nodes if not _has(listed[node], _full(image), ids[image])]
+            if missing:
+                address = registry.ensure(settings, steps)
+                with steps.step("load", f"{image} into {', '.join(missing)}"):
+                    _push(image, address, steps)
+                    for node in missing:
+                        _pull(image, node, ids[image], steps)
 
 
-def _stream(node: str, images: Sequence[str]) -> None:
-    saved = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
-    argv = ["docker", "exec", "-i", node, "ctr", "--namespace=k8s.io", "images", "import", "--all-platforms", "--digests", "-"]
-    read = subprocess.run(argv, stdin=saved.stdout, capture_output=True, text=True, check=False)
-    if saved.wait() or read.returncode:
-        raise ClusterError(f"{', '.join(images)} did not get into {node}: {read.stderr.strip()[-300:]}")
+def _push(image: str, address: str, steps: Steps) -> None:
+    there = f"{address}/{image}"
+    steps.run("load", ["docker", "tag", image, there])
+    try:
+        steps.run("load", ["docker", "push", there])
+    finally:
+        steps.run("load", ["docker", "rmi", there])
+
+
+def _pull(image: str, node: str, docker_id: str, steps: Steps) -> None:
+    there, full = f"{registry.INSIDE}/{image}", _full(image)
+    inside = ["docker", "exec", node, *CTR]
+    steps.run("load", [*inside, "pull", "--plain-http", there])
+    steps.run("load", [*inside, "tag", "--force", there, full])
+    steps.run("load", [*inside, "rm", there])
+    # Last: an image without it is taken for one that a killed run left half done.
+    steps.run("load", [*inside, "label", full, f"{ID}={docker_id}"])
 
 
 def _base(name: str) -> str:

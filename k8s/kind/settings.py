@@ -12,6 +12,8 @@ ROOT = Path(__file__).parents[2]
 NODE_PORTS = {"gateway": 30080, "mlflow": 30500, "kafka": 30092, "postgres": 30432}
 """The NodePort behind each port on 127.0.0.1; charts/platform gives its Services these."""
 PORTS = {"gateway": 8080, "mlflow": 5000, "kafka": 9092, "postgres": 5432}
+STOCK_IMAGE = "kindest/node:v1.36.1@sha256:3489c7674813ba5d8b1a9977baea8a6e553784dab7b84759d1014dbd78f7ebd5"
+"""The Kubernetes of the offline way, as nearly as kind publishes it; the digest is from the source of kind 0.32."""
 LONGEST_SOCKET = 100
 """A socket's path takes 107 bytes on Linux."""
 
@@ -23,6 +25,7 @@ class Settings:
     name: str
     context: str | None
     nodes: int
+    node_image: str
     ports: Mapping[str, int]
     cache: Path
 
@@ -56,7 +59,9 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     cache = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trifold"
     cache = Path(environment.get("TRIFOLD_CACHE") or cache).absolute()
     if len(str(cache / "docker" / "docker.sock")) > LONGEST_SOCKET:
-        raise ClusterError(f"The cache folder's path is too long for a socket: set TRIFOLD_CACHE to a shorter one ({cache}).")
+        raise ClusterError(
+            f"The cache folder's path is too long for a socket: set TRIFOLD_CACHE to a shorter one ({cache})."
+        )
     ports = {name: _number(environment, f"TRIFOLD_{name.upper()}_PORT", port, 65535) for name, port in PORTS.items()}
     shared = {port for port in ports.values() if list(ports.values()).count(port) > 1}
     if shared:
@@ -67,6 +72,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         name=name,
         context=environment.get("TRIFOLD_CONTEXT") or None,
+        node_image=environment.get("TRIFOLD_NODE_IMAGE") or STOCK_IMAGE,
         nodes=_number(environment, "TRIFOLD_NODES", 1, 9),
         ports=ports,
         cache=cache,

@@ -1,6 +1,7 @@
 """Steps: one line with its time for each thing done, a bar while a long one runs, and its output kept in a file."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,6 +18,8 @@ from k8s.kind.errors import ClusterError
 
 LAST_LINES = 15
 QUARTERS = 4
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
+"""A kind that went on after we were killed would delete the nodes that the next run makes."""
 
 
 class Steps:
@@ -26,7 +29,11 @@ class Steps:
         self._logs = logs
         self._console = Console(stderr=True, highlight=False)
         columns = (
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TaskProgressColumn(), TimeElapsedColumn()
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(24),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
         )
         self._bars = Progress(*columns, console=self._console, transient=True)
 
@@ -76,13 +83,15 @@ class Steps:
         Raises:
             ClusterError: The program failed; the message has its last lines.
         """
+        if not shutil.which(argv[0]):
+            raise ClusterError(f"{argv[0]} is not on PATH: run make cluster again, which puts it there.")
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"{name}.log"
         output: list[str] = []
         with log.open("a") as kept:
             kept.write(f"$ {' '.join(map(str, argv))}\n")
             process = subprocess.Popen(
-                list(map(str, argv)),
+                [*DIES_WITH_US, *map(str, argv)],
                 cwd=folder,
                 env={**os.environ, **(environment or {})},
                 stdin=stdin or subprocess.DEVNULL,
@@ -103,7 +112,9 @@ class Steps:
             kept.writelines(output)
         if process.returncode:
             last = "".join(f"    {line.rstrip()}\n" for line in (output + errors)[-LAST_LINES:])
-            raise ClusterError(f"{argv[0]} failed ({process.returncode}); all it said is in {log}. Its last lines:\n{last}")
+            raise ClusterError(
+                f"{argv[0]} failed ({process.returncode}); all it said is in {log}. Its last lines:\n{last}"
+            )
         return "".join(output)
 
 

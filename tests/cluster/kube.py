@@ -108,16 +108,28 @@ def serves(namespace, name):
     wait(f"Service {name} has an address", probe)
 
 
-def fetch(namespace, url, *, name="client", seconds=5, node=None, labels=None):
-    """Ask a URL from a pod: "200", or the name of the error."""
-    code = (
-        "import sys, urllib.request\n"
-        "try:\n"
-        f"    print(urllib.request.urlopen({url!r}, timeout={seconds}).status)\n"
-        "except OSError as error:\n"
-        "    print(type(getattr(error, 'reason', error)).__name__)\n"
-    )
-    said, _ = finish(namespace, pod(name, python(code), node=node, labels=labels))
+FETCH = """
+import time, urllib.request
+ends = time.monotonic() + {seconds}
+while True:
+    try:
+        said = str(urllib.request.urlopen({url!r}, timeout={timeout}).status)
+    except OSError as error:
+        said = type(getattr(error, "reason", error)).__name__
+    if (said == "200") == {reached} or time.monotonic() > ends:
+        break
+    time.sleep(0.2)
+print(said)
+"""
+
+
+def fetch(namespace, url, *, reached=True, seconds=20, timeout=5, name="client", node=None):
+    """Ask a URL from a pod until it is reached (or, if that is wanted, no longer is): "200", or the error's name.
+
+    kube-proxy and network plugins take a moment to follow what the API server says; one try would tell nothing.
+    """
+    code = FETCH.format(url=url, reached=reached, seconds=seconds, timeout=timeout)
+    said, _ = finish(namespace, pod(name, python(code), node=node))
     return said.strip()
 
 

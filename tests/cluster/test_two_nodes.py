@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from k8s.kind.settings import PORTS, read
 from kubernetes import client, config
 
+from k8s.kind.settings import PORTS, read
 from tests.cluster import kube
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -51,7 +51,7 @@ def settings(cluster):
 
 @pytest.fixture(scope="module")
 def two(cluster, python_image, settings):
-    """The second cluster: killed (-9) in the middle of its creation, then asked for again. Gives what the second run said."""
+    """The second cluster: killed (-9) in the middle of its creation, then asked for again; what the second run said."""
     argv = [sys.executable, "-m", "k8s.kind", "up"]
     killed = subprocess.Popen(
         argv, cwd=ROOT, env={**os.environ, **settings}, stderr=subprocess.DEVNULL, start_new_session=True
@@ -96,7 +96,7 @@ def test_pods_of_two_nodes_reach_each_other(api):
 
 def test_other_ports_or_nodes_than_the_running_clusters_are_refused(two, cluster, settings):
     """A running cluster is never replaced because a variable changed."""
-    with pytest.raises(AssertionError, match="other ports or nodes .*make down"):
+    with pytest.raises(AssertionError, match=r"other ports or nodes .*make down"):
         cluster.run("up", **{**settings, "TRIFOLD_NODES": "1"})
     assert len(names_of_nodes(cluster)) == 2
 

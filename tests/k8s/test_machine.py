@@ -6,6 +6,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+
 from k8s.kind import machine
 from k8s.kind.errors import ClusterError
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from k8s.kind.errors import ClusterError
 from k8s.kind.settings import NODE_PORTS, PORTS, read
 

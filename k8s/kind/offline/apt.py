@@ -3,12 +3,11 @@
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from k8s.kind import docker
+from k8s.kind import docker, parts
 from k8s.kind.errors import ClusterError
 from k8s.kind.steps import Steps
 
@@ -26,7 +25,9 @@ def require(packages: Sequence[str], steps: Steps) -> None:
     if not missing:
         return
     if not docker.is_root():
-        raise ClusterError(f"Packages are missing; run: sudo apt-get install --no-install-recommends {' '.join(missing)}")
+        raise ClusterError(
+            f"Packages are missing; run: sudo apt-get install --no-install-recommends {' '.join(missing)}"
+        )
     environment = {"DEBIAN_FRONTEND": "noninteractive"}
     with steps.step("packages", " ".join(missing)[:56]):
         apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"]
@@ -44,27 +45,26 @@ def rootfs(name: str, packages: Sequence[str], cache: Path, steps: Steps) -> Pat
     if done.exists():
         return done
     require(("mmdebstrap",), steps)
-    parts = cache / "parts" / f"rootfs-{name}"
-    remove(parts)
-    parts.mkdir(parents=True)
+    part = parts.new(cache, f"rootfs-{name}")
     with steps.step("debian", f"{SUITE} with {len(packages)} packages for {name}", 100) as advance:
-        argv = ["mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}", *_slim(), SUITE, parts / "rootfs.tar"]
+        argv = [
+            "mmdebstrap",
+            "--variant=minbase",
+            f"--include={','.join(packages)}",
+            *_slim(),
+            SUITE,
+            str(part / "rootfs.tar"),
+        ]
 
         def each(line: str) -> None:
             if percent := re.search(r"(\d+)\.\d+%", line):
                 advance(int(percent.group(1)))
 
-        steps.run(name, [*argv, *([mirror] if mirror else [])], environment={"TMPDIR": str(parts)}, each=each)
+        steps.run(name, [*argv, *([mirror] if mirror else [])], environment={"TMPDIR": str(part)}, each=each)
     done.parent.mkdir(parents=True, exist_ok=True)
-    (parts / "rootfs.tar").rename(done)
-    remove(parts)
+    (part / "rootfs.tar").rename(done)
+    parts.remove(part)
     return done
-
-
-def remove(folder: Path) -> None:
-    """Delete a folder, but nothing that a run which was killed left mounted in it."""
-    if folder.exists() and shutil.which("rm"):
-        subprocess.run(["rm", "-rf", "--one-file-system", folder], check=False, capture_output=True)
 
 
 def _slim() -> list[str]:

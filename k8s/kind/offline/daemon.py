@@ -27,7 +27,7 @@ def runs(settings: Settings) -> bool:
     """Whether our daemon answers."""
     if not settings.socket.exists():
         return False
-    argv = [client(), "--host", f"unix://{settings.socket}", "version"]
+    argv = [str(client()), "--host", f"unix://{settings.socket}", "version"]
     try:
         return subprocess.run(argv, capture_output=True, timeout=10, check=False).returncode == 0
     except subprocess.TimeoutExpired:

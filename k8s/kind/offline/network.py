@@ -58,11 +58,17 @@ def _bridge(pods: str) -> dict[str, Any]:
         "mtu": machine.mtu(),
         "ipam": {"type": "host-local", "ranges": [[{"subnet": pods}]], "routes": [{"dst": "0.0.0.0/0"}]},
     }
-    return {"cniVersion": "1.0.0", "name": "trifold", "plugins": [bridge, {"type": "portmap", "capabilities": {"portMappings": True}}]}
+    return {
+        "cniVersion": "1.0.0",
+        "name": "trifold",
+        "plugins": [bridge, {"type": "portmap", "capabilities": {"portMappings": True}}],
+    }
 
 
 def _inside(node: str, command: str, stdin: str = "") -> str:
-    done = subprocess.run(["docker", "exec", "-i", node, "sh", "-c", command], input=stdin, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["docker", "exec", "-i", node, "sh", "-c", command], input=stdin, capture_output=True, text=True, check=False
+    )
     if done.returncode and not command.startswith("systemctl"):
         raise ClusterError(f"In node {node}, `{command}` failed: {done.stderr.strip()}.")
     return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""The node image, from packages: Debian's, and Go modules that are compiled here. README.md says what each part is for."""
+"""The node image, from packages: Debian's, and Go modules that are compiled here (README.md)."""
 
 import hashlib
 import re
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from k8s.kind import docker, machine, programs
+from k8s.kind import docker, machine, parts, programs
 from k8s.kind.errors import ClusterError
 from k8s.kind.offline import apt, archives
 from k8s.kind.programs import KUBERNETES, Builder
@@ -50,23 +50,38 @@ def build(settings: Settings, builder: Builder, steps: Steps) -> str:
         system = lanes.submit(_systems, settings.cache, steps)
         compiled = lanes.submit(_compile, builder)
         folders, (node, kube) = compiled.result(), system.result()
-    parts = settings.cache / "parts" / "node"
-    apt.remove(parts)
-    parts.mkdir(parents=True)
+    part = parts.new(settings.cache, "node")
     kind = builder.source(programs.KIND, "sigs.k8s.io/kind")
     found = {path.name: path for folder in folders for path in folder.iterdir()}
     with steps.step("node image", "the control plane's images"):
-        names = _names(found["kubernetes"], kind, parts)
-        _release(parts / "kubernetes", found, kube, names)
-        _pack(parts / "kubernetes", parts / "kubernetes-server.tar.gz")
+        names = _names(found["kubernetes"], kind, part)
+        _release(part / "kubernetes", found, kube, names)
+        _pack(part / "kubernetes", part / "kubernetes-server.tar.gz")
     with steps.step("node image", "Debian with systemd and containerd"):
         _import(node, "trifold/node-rootfs", steps)
-        _base(parts / "context", kind, found, names["pause"], steps)
+        _base(part / "context", kind, found, names["pause"], steps)
     with steps.step("node image", f"kind build node-image {KUBERNETES}"):
-        argv = [settings.bin / "kind", "build", "node-image", "--type", "file", parts / "kubernetes-server.tar.gz"]
+        argv = ["kind", "build", "node-image", "--type", "file", str(part / "kubernetes-server.tar.gz")]
         steps.run("node", [*argv, "--base-image", "trifold/node-base", "--image", name])
-    apt.remove(parts)
+    parts.remove(part)
+    _forget_older(name)
     return name
+
+
+def _forget_older(name: str) -> None:
+    """Remove the node images of earlier states of this folder, but those that a cluster uses."""
+    argv = [
+        "docker",
+        "image",
+        "ls",
+        "--filter",
+        "reference=kindest/node:*-trifold-*",
+        "--format",
+        "{{.Repository}}:{{.Tag}}",
+    ]
+    for image in subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split():
+        if image != name:
+            subprocess.run(["docker", "image", "rm", image], capture_output=True, check=False)
 
 
 def _systems(cache: Path, steps: Steps) -> tuple[Path, Path]:
@@ -78,18 +93,28 @@ def _compile(builder: Builder) -> list[Path]:
     return [builder.build(module) for module in programs.NODE]
 
 
-def _names(kubernetes: Path, kind: Path, parts: Path) -> dict[str, str]:
+def _names(kubernetes: Path, kind: Path, part: Path) -> dict[str, str]:
     """The names under which kubeadm and kind ask for images."""
-    kubeadm = parts / "kubeadm"
+    kubeadm = part / "kubeadm"
     kubeadm.symlink_to(kubernetes)
-    argv = [kubeadm, "config", "images", "list", "--kubernetes-version", KUBERNETES]
+    argv = [str(kubeadm), "config", "images", "list", "--kubernetes-version", KUBERNETES]
     listed = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
     names = {name.partition(":")[0].rpartition("/")[2]: name for name in listed}
     source = "".join((kind / "pkg/build/nodeimage" / f"const_{part}.go").read_text() for part in ("cni", "storage"))
     names |= dict(re.findall(r'^const (\w+)Image = "(.+)"', source, re.MULTILINE))
-    missing = {*CONTROL_PLANE, "etcd", "coredns", "pause", "kindnetd", "storageProvisioner", "storageHelper"} - names.keys()
+    missing = {
+        *CONTROL_PLANE,
+        "etcd",
+        "coredns",
+        "pause",
+        "kindnetd",
+        "storageProvisioner",
+        "storageHelper",
+    } - names.keys()
     if missing:
-        raise ClusterError(f"kubeadm and kind name no image for {', '.join(sorted(missing))}: k8s/kind/offline needs a look.")
+        raise ClusterError(
+            f"kubeadm and kind name no image for {', '.join(sorted(missing))}: k8s/kind/offline needs a look."
+        )
     return names
 
 
@@ -140,7 +165,11 @@ def _base(context: Path, kind: Path, found: dict[str, Path], pause: str, steps: 
 
 def docker_build(context: Path, tag: str, arguments: Sequence[str | Path], steps: Steps) -> None:
     """Build an image with BuildKit, where the client has it."""
-    steps.run("docker", ["docker", "build", "--quiet", "--tag", tag, *arguments, context], environment={"DOCKER_BUILDKIT": "1"})
+    steps.run(
+        "docker",
+        ["docker", "build", "--quiet", "--tag", tag, *arguments, context],
+        environment={"DOCKER_BUILDKIT": "1"},
+    )
 
 
 def _import(rootfs: Path, tag: str, steps: Steps) -> None:
