@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from k8s.kind import images, state
 from k8s.kind.settings import NODE_PORTS, read
 
