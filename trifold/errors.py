@@ -171,3 +171,8 @@ def _listed(columns: Sequence[str]) -> str:
     shown = ", ".join(repr(column) for column in columns[:10])
     more = f" and {len(columns) - 10} more" if len(columns) > 10 else ""
     return f"column{'s' if len(columns) > 1 else ''} {shown}{more}"
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says first, to stand in a sentence of ours."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:200]

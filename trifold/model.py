@@ -15,10 +15,11 @@ from trifold import digest
 from trifold.answers import Answers, joined
 from trifold.contract import Contract
 from trifold.errors import ArtifactError, Reject, RowsRefused
+from trifold.faults import walk
 from trifold.packed import ARTIFACT, Packed
 from trifold.rows import Array, Rows
 from trifold.settings import THREAD_VARIABLES
-from trifold.trust import load_estimator, walk
+from trifold.trust import load_estimator
 
 FRAME, MATRIX, TEXT = "frame", "matrix", "text"
 MOST_ROWS = 4096
