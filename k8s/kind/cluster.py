@@ -52,9 +52,7 @@ class Cluster:
             if self._settings.context:
                 remote.down(self._settings, self._steps)
                 return
-            kept = self._settings.socket.parent / "data"
-            if kept.exists() and docker.is_root() and not daemon.runs(self._settings):
-                self._start_daemon()
+            self._wake_daemon()
             if state.read(self._settings) and docker.ask_daemon() is not docker.Daemon.RUNS:
                 raise ClusterError(
                     "Docker does not answer, so the cluster cannot be deleted: start Docker, then again."
@@ -69,7 +67,8 @@ class Cluster:
 
     def clean(self) -> None:
         """Undo `up`, and delete what it keeps to be faster the next time."""
-        self.down()
+        if daemon.is_installed() or not daemon.has_data(self._settings):
+            self.down()
         with self._steps.step("caches", "compiled programs, packages and images deleted"):
             if docker.ask_daemon() is docker.Daemon.RUNS:
                 ours = ("--filter", "reference=kindest/node:*-trifold-*", "--filter", "reference=trifold/*")
@@ -77,7 +76,7 @@ class Cluster:
                     subprocess.run(["docker", "image", "rm", "--force", image], capture_output=True, check=False)
                 registry.remove(volume=True)
             daemon.remove(self._settings)
-            for name in ("bin", "go", "log", parts.PARTS, "programs", "rootfs"):
+            for name in ("bin", "clusters", "go", "log", parts.PARTS, "programs", "rootfs"):
                 parts.remove(self._settings.cache / name)
 
     def environment(self) -> dict[str, str]:
@@ -221,6 +220,12 @@ class Cluster:
         with self._steps.step("docker", "a daemon of our own, as none runs"):
             daemon.start(self._settings)
         self._use_daemon()
+
+    def _wake_daemon(self) -> None:
+        """Start our daemon again if it has been used here: what it holds can be seen only through it."""
+        if daemon.has_data(self._settings) and docker.is_root() and not daemon.runs(self._settings):
+            apt.require(daemon.PACKAGES, self._steps)
+            self._start_daemon()
 
     def _use_daemon(self) -> None:
         if daemon.runs(self._settings):

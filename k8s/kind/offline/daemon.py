@@ -12,6 +12,7 @@ from k8s.kind import machine
 from k8s.kind.errors import ClusterError
 from k8s.kind.settings import Settings
 
+DOCKERD = Path("/usr/sbin/dockerd")
 START_SECONDS = 60
 STOP_SECONDS = 30
 WRAPPER = Path(__file__).parent / "node/files/usr/local/sbin/runc-without-sys-resource"
@@ -21,6 +22,16 @@ PACKAGES = ("docker.io", "containerd", "runc", "iptables", "iproute2", "jq")
 def client() -> Path:
     """The docker program that belongs to the daemon: the package's, not one that a PATH may name first."""
     return Path("/usr/bin/docker")
+
+
+def is_installed() -> bool:
+    """Whether there is a dockerd to start."""
+    return DOCKERD.exists()
+
+
+def has_data(settings: Settings) -> bool:
+    """Whether our daemon ran here before."""
+    return (settings.socket.parent / "data").exists()
 
 
 def runs(settings: Settings) -> bool:
@@ -49,7 +60,7 @@ def start(settings: Settings) -> None:
     (folder / "daemon.json").write_text(json.dumps(_config(folder), indent=1))
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            ["/usr/sbin/dockerd", "--config-file", folder / "daemon.json"],
+            [DOCKERD, "--config-file", folder / "daemon.json"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
