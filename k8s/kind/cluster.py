@@ -1,16 +1,13 @@
 """Cluster: made in one of three ways, found again by name, taken down without a trace."""
 
 import fcntl
-import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from k8s.kind import docker, machine, parts, programs, registry, remote, state
+from k8s.kind import docker, machine, nodes, parts, programs, registry, remote, state
 from k8s.kind.docker import Machine, Pull, Way
 from k8s.kind.errors import ClusterError
 from k8s.kind.offline import apt, daemon, network, node
@@ -38,6 +35,8 @@ class Cluster:
                 remote.up(self._settings, self._steps)
                 return
             parts.sweep(self._settings.cache)
+            if docker.ask_daemon() is not docker.Daemon.RUNS:
+                self._wake_daemon()
             os.environ["KUBECONFIG"] = str(self._settings.kubeconfig)
             if not self._is_finished():
                 self._make()
@@ -57,11 +56,11 @@ class Cluster:
                 raise ClusterError(
                     "Docker does not answer, so the cluster cannot be deleted: start Docker, then again."
                 )
-            if self._nodes() and state.read(self._settings):
+            if nodes.listed(self._settings) and state.read(self._settings):
                 with self._steps.step("cluster", f"{self._settings.name} deleted"):
-                    self._delete()
+                    nodes.delete(self._settings, self._steps)
             shutil.rmtree(self._settings.folder, ignore_errors=True)
-            if not _said("docker", "ps", "--all", "--quiet", "--filter", "label=io.x-k8s.kind.cluster"):
+            if not nodes.said("docker", "ps", "--all", "--quiet", "--filter", "label=io.x-k8s.kind.cluster"):
                 registry.remove(volume=False)
                 daemon.stop(self._settings)
 
@@ -72,7 +71,7 @@ class Cluster:
         with self._steps.step("caches", "compiled programs, packages and images deleted"):
             if docker.ask_daemon() is docker.Daemon.RUNS:
                 ours = ("--filter", "reference=kindest/node:*-trifold-*", "--filter", "reference=trifold/*")
-                for image in set(_said("docker", "image", "ls", "--quiet", *ours).split()):
+                for image in set(nodes.said("docker", "image", "ls", "--quiet", *ours).split()):
                     subprocess.run(["docker", "image", "rm", "--force", image], capture_output=True, check=False)
                 registry.remove(volume=True)
             daemon.remove(self._settings)
@@ -92,47 +91,47 @@ class Cluster:
 
     def _make(self) -> None:
         made = state.read(self._settings)
-        nodes = self._nodes()
-        if nodes and not made:
+        there = nodes.listed(self._settings)
+        if there and not made:
             raise ClusterError(
                 f"A kind cluster named {self._settings.name} is there that this did not make: delete it"
                 f" (kind delete cluster --name {self._settings.name}), or set TRIFOLD_CLUSTER to another name."
             )
-        if nodes and made.get("chosen", state.chosen(self._settings)) != state.chosen(self._settings):
+        if there and made.get("chosen", state.chosen(self._settings)) != state.chosen(self._settings):
             raise ClusterError(
                 "The cluster that runs has other ports or nodes than you ask for now: make down, then again."
             )
-        if not nodes:
+        if not there:
             machine.require_disk(self._settings.cache)
             machine.require_ports(self._settings.ports)
-        if nodes and self._revive(made):
+        if there and nodes.revive(self._settings, self._steps, made):
             way = Way(made["way"])
         else:
             way = self._choose()
             image = self._prepare(way)
-            if nodes:
+            if there:
                 self._steps.line("cluster", f"{self._settings.name} was left half made, or is broken: made anew")
-                self._delete()
-            self._create(way, image)
+                nodes.delete(self._settings, self._steps)
+            nodes.create(self._settings, self._steps, way, image)
         if way is Way.OFFLINE:
             with self._steps.step("network", "pods' addresses and the routes between nodes"):
-                network.connect(self._nodes())
+                network.connect(nodes.listed(self._settings))
         self._apply()
         state.write(self._settings, finished=state.manifests_key())
 
     def _choose(self) -> Way:
         answer = docker.ask_daemon()
         cgroup = machine.cgroup_version()
-        pull, said = Pull.UNASKED, ""
+        pull, why = Pull.UNASKED, ""
         if answer is docker.Daemon.RUNS and not daemon.runs(self._settings) and cgroup == 2:
             with self._steps.step("docker", "runs; asking it for the stock node image"):
-                pull, said = docker.ask_registry(self._settings.node_image)
+                pull, why = docker.ask_registry(self._settings.node_image)
         asked = Machine(None, answer, pull, docker.is_root(), machine.is_debian(), cgroup)
         way = docker.choose(asked)
         if way is Way.OFFLINE:
             self._steps.line("way", f"a node image built here from packages ({docker.why_not(asked)})")
-            if said:
-                self._steps.line("", said)
+            if why:
+                self._steps.line("", why)
         return way
 
     def _prepare(self, way: Way) -> str:
@@ -154,20 +153,6 @@ class Cluster:
         programs.link(links, "helm", programs.usable_helm() or self._builder.build(programs.HELM_4) / "helm")
         return image
 
-    def _create(self, way: Way, image: str) -> None:
-        folder = self._settings.folder
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        config = state.kind_config(self._settings, own_network=way is Way.OFFLINE)
-        (folder / "kind.yaml").write_text(json.dumps(config, indent=1))
-        state.write(self._settings, way=way.value)
-        what = f"{self._settings.name}, {self._settings.nodes} node{'s' if self._settings.nodes > 1 else ''}"
-        with self._steps.step("cluster", what):
-            argv = ["kind", "create", "cluster", "--name", self._settings.name, "--image", image]
-            files = ["--config", str(folder / "kind.yaml"), "--kubeconfig", str(self._settings.kubeconfig)]
-            self._steps.run("kind", [*argv, *files])
-        state.write(self._settings, ids=sorted(self._nodes().values()), chosen=state.chosen(self._settings))
-
     def _apply(self) -> None:
         with self._steps.step("kubernetes", "nodes ready, DNS, storage"):
             self._kubectl("wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={READY_SECONDS}s")
@@ -179,40 +164,15 @@ class Cluster:
             self._rolled_out("kube-system", "metrics-server")
             self._kubectl("wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", "--timeout=60s")
 
-    def _revive(self, made: dict[str, Any]) -> bool:
-        """Whether the nodes are those that a finished `kind create` made, and their API server answers."""
-        if made.get("ids") != sorted(self._nodes().values()) or not (self._settings.bin / "kubectl").exists():
-            return False
-        subprocess.run(["docker", "start", *self._nodes()], capture_output=True, check=False)
-        ends = time.monotonic() + READY_SECONDS
-        while not self._answers():
-            if time.monotonic() > ends:
-                return False
-            time.sleep(0.5)
-        return True
-
-    def _delete(self) -> None:
-        files = ["--kubeconfig", str(self._settings.kubeconfig)]
-        self._steps.run("kind", ["kind", "delete", "cluster", "--name", self._settings.name, *files])
-
     # What is there
 
     def _is_finished(self) -> bool:
         made = state.read(self._settings)
         if made.get("finished") != state.manifests_key() or made.get("chosen") != state.chosen(self._settings):
             return False
-        return self._answers() and all(
-            name in _said("docker", "ps", "--format", "{{.Names}}") for name in self._nodes()
+        return nodes.answer() and all(
+            name in nodes.said("docker", "ps", "--format", "{{.Names}}") for name in nodes.listed(self._settings)
         )
-
-    def _answers(self) -> bool:
-        return _said("kubectl", "get", "--raw", "/readyz", "--request-timeout=3s") == "ok"
-
-    def _nodes(self) -> dict[str, str]:
-        """The names of the cluster's containers with their ids."""
-        label = f"label=io.x-k8s.kind.cluster={self._settings.name}"
-        listed = _said("docker", "ps", "--all", "--no-trunc", "--filter", label, "--format", "{{.Names}} {{.ID}}")
-        return dict(line.split() for line in listed.splitlines())
 
     # Small tools
 
@@ -255,10 +215,3 @@ def alone(settings: Settings) -> Iterator[None]:
             say("  waiting for another run of this to end")
             fcntl.flock(held, fcntl.LOCK_EX)
         yield
-
-
-def _said(*argv: str) -> str:
-    if not shutil.which(argv[0]):
-        return ""
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""

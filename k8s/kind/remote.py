@@ -99,9 +99,9 @@ def _require_near(version: dict[str, Any]) -> None:
 
 
 def _require_ours(settings: Settings, namespace: str) -> None:
-    if _has(settings, "namespace", namespace) and not _kubectl(
-        settings, "get", "namespace", namespace, "--selector", LABEL, "-o", "name", "--ignore-not-found"
-    ):
+    found = _kubectl(settings, "get", "namespace", namespace, "--ignore-not-found", "-o", "json")
+    name, _, value = LABEL.partition("=")
+    if found and json.loads(found)["metadata"].get("labels", {}).get(name) != value:
         raise ClusterError(
             f"Namespace {namespace} is there and not ours: label it {LABEL} if Trifold may set Pod Security and"
             " a default-deny NetworkPolicy in it (make down would delete it), or take another cluster."

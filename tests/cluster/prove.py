@@ -10,9 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from k8s.kind import settings, state  # noqa: E402
+
 COMMAND = [sys.executable, "-m", "k8s.kind"]
 STAGES = (
     ("download", "list -deps ./kubernetes"),
@@ -30,6 +35,7 @@ STAGES = (
     ("apply", "kubectl apply"),
 )
 LOADS = (("push", "docker push"), ("pull", "images pull"), ("pull", "images pull"))
+POWER = ("power", "dockerd")
 STAGE_SECONDS = 900
 
 
@@ -49,7 +55,8 @@ def main():
     )
     hits += [hit(stage, number, "load", image) for number, stage in enumerate(LOADS)]
     subprocess.run([*COMMAND, "load", image], cwd=ROOT, check=True)
-    missed = [name for (name, _), was in zip((*STAGES, *LOADS), hits, strict=True) if not was]
+    hits.append(power_cut())
+    missed = [name for (name, _), was in zip((*STAGES, *LOADS, POWER), hits, strict=True) if not was]
     print(f"{sum(hits)} of {len(hits)} kills hit their stage; missed: {', '.join(missed) or 'none'}")
     tests = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "tests/cluster/test_cluster.py"], cwd=ROOT, check=False
@@ -76,17 +83,51 @@ def hit(stage, number, *command):
     return True
 
 
+def power_cut():
+    """Kill our Docker with all that runs in it, as when the machine loses power; the same nodes must come back."""
+    folder = settings.read().socket.parent
+    if not (folder / "pid").exists():
+        print("  power        not tried: the Docker here is not ours to kill")
+        return True
+    before = state.read(settings.read())["ids"]
+    victims = [pid for pid in processes() if str(folder) in command_of(pid) or in_one_of(before, pid)]
+    for pid in victims:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    subprocess.run([*COMMAND, "up"], cwd=ROOT, check=True)
+    same = state.read(settings.read())["ids"] == before
+    print(f"  power        {len(victims)} processes killed; the {'same' if same else 'NOT the same'} nodes came back")
+    return same
+
+
+def processes():
+    """The pids of this machine."""
+    return [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+
+
+def command_of(pid):
+    """A process's command line, or "" if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def in_one_of(containers, pid):
+    """Whether a process runs in one of these containers."""
+    try:
+        return any(container in Path(f"/proc/{pid}/cgroup").read_text() for container in containers)
+    except OSError:
+        return False
+
+
 def running(session, marker):
     """The command line of a process of this session that holds the marker."""
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if marker in command and os.getsid(int(folder.name)) == session:
+    for pid in processes():
+        command = command_of(pid)
+        with suppress(ProcessLookupError):
+            if marker in command and os.getsid(pid) == session:
                 return command
-        except OSError:
-            continue
     return ""
 
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,53 @@ def test_a_node_that_was_stopped_is_started_again(two, cluster, settings):
     assert json.loads(state.read_text())["ids"] == before
     assert state.stat().st_mtime > began
     assert "made anew" not in said
+
+
+@pytest.fixture
+def as_a_context(two, settings):
+    """The second cluster as one that somebody has: named by its kube context, with a MLflow of theirs in it."""
+    kubeconfig = str(read({**os.environ, **settings}).kubeconfig)
+    return {
+        **settings,
+        "TRIFOLD_CLUSTER": f"{NAME}-context",
+        "TRIFOLD_CONTEXT": f"kind-{NAME}",
+        "KUBECONFIG": kubeconfig,
+    }
+
+
+def test_a_named_context_gets_namespaces_and_forwards_that_down_takes_away(api, cluster, as_a_context):
+    """Ports lead to the Services that are there; `down` ends the forwards and deletes what carries our label only."""
+    port = free_ports()[0]
+    variables = {**as_a_context, "TRIFOLD_MLFLOW_PORT": str(port)}
+    assert "namespaces  platform and models" in cluster.run("up", **variables)
+    core = client.CoreV1Api()
+    core.create_namespace({"metadata": {"name": "theirs"}})
+    kube.start("platform", kube.pod("mlflow", kube.SERVER))
+    spec = {"selector": {"app": "mlflow"}, "ports": [{"port": 5000, "targetPort": kube.PORT}]}
+    core.create_namespaced_service("platform", {"metadata": {"name": "mlflow"}, "spec": spec})
+    assert f"mlflow {port}" in cluster.run("up", **variables)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/hostname", timeout=10) as answer:
+        assert answer.read().decode().strip() == "mlflow"
+    cluster.run("down", **variables)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+    left = {found.metadata.name for found in core.list_namespace().items}
+    assert "theirs" in left
+    assert not {"platform", "models"} & left
+
+
+def test_a_namespace_of_somebody_else_is_left_alone(api, cluster, as_a_context):
+    """Pod Security and policies are not put on pods that were there before us."""
+    cluster.run("up", **as_a_context)
+    core = client.CoreV1Api()
+    label = {"app.kubernetes.io/part-of": None}
+    core.patch_namespace("models", {"metadata": {"labels": label}})
+    with pytest.raises(AssertionError, match="Namespace models is there and not ours"):
+        cluster.run("up", **as_a_context)
+    core.patch_namespace("models", {"metadata": {"labels": {"app.kubernetes.io/part-of": "trifold"}}})
+
+
+def test_a_context_that_does_not_answer_is_said(cluster):
+    """The name that was given stands in the error."""
+    with pytest.raises(AssertionError, match=r"Context no-such: .*does not exist"):
+        cluster.run("up", TRIFOLD_CONTEXT="no-such")
