@@ -34,7 +34,7 @@ def create(settings: Settings, steps: Steps, way: Way, image: str) -> None:
 
 
 def revive(settings: Settings, steps: Steps, made: dict[str, Any]) -> bool:
-    """Whether the nodes are those that a finished `kind create` made, and their API server answers or comes to."""
+    """Whether the nodes are those that a finished `kind create` made, and their API server answers in time."""
     if made.get("ids") != sorted(listed(settings).values()) or not (settings.bin / "kubectl").exists():
         return False
     subprocess.run(["docker", "start", *listed(settings)], capture_output=True, check=False)

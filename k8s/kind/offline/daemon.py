@@ -56,7 +56,9 @@ def start(settings: Settings) -> None:
     stop(settings)
     folder = settings.socket.parent
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "pid").unlink(missing_ok=True)
+    # Left by a daemon that was killed, or lost its power: its pid may be somebody else's by now.
+    for stale in (folder / "pid", folder / "run/containerd/containerd.pid"):
+        stale.unlink(missing_ok=True)
     (folder / "daemon.json").write_text(json.dumps(_config(folder), indent=1))
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
