@@ -160,7 +160,11 @@ class RequirementsConflict(TrifoldError):
 
 
 class BuildError(TrifoldError):
-    """A Bento could not be built."""
+    """A Bento or its image could not be built."""
+
+
+class DeployError(TrifoldError):
+    """A release could not be deployed; what served before serves on."""
 
 
 class ServeError(TrifoldError):

@@ -18,8 +18,11 @@ MOST = {
     "max_waiting": 2**40,
     "max_held_bytes": 2**40,
     "body_seconds": 86_400,
+    "drain_seconds": 3_600,
 }
 """The numbers among the settings, and the greatest that makes sense."""
+LEAST = {"drain_seconds": 0}
+"""The least that makes sense, where it is not 1."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Settings:
         max_waiting: Most requests that wait for the model at once; above, 503 with Retry-After.
         max_held_bytes: Most bytes of bodies over 64 KB that are held at once; above, 503 with Retry-After.
         body_seconds: Most seconds that a body may take to come; after, 408.
+        drain_seconds: Seconds after SIGTERM in which requests are still answered (trifold/online/drain.py).
     """
 
     model: Path | None = None
@@ -49,13 +53,14 @@ class Settings:
     max_waiting: int = 64
     max_held_bytes: int = 100_000_000
     body_seconds: int = 60
+    drain_seconds: int = 0
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Read the TRIFOLD_* variables.
 
         Raises:
-            TrifoldError: A number is not one, not positive, or larger than makes sense.
+            TrifoldError: A number is not one, or smaller or larger than makes sense.
         """
         model = environment.get("TRIFOLD_MODEL")
         return cls(
@@ -63,14 +68,14 @@ class Settings:
             digest=environment.get("TRIFOLD_DIGEST") or None,
             host=environment.get("TRIFOLD_HOST") or cls.host,
             **{
-                name: _whole(environment, f"TRIFOLD_{name.upper()}", getattr(cls, name), most)
+                name: _whole(environment, f"TRIFOLD_{name.upper()}", getattr(cls, name), LEAST.get(name, 1), most)
                 for name, most in MOST.items()
             },
         )
 
 
-def _whole(environment: Mapping[str, str], name: str, default: int, most: int) -> int:
+def _whole(environment: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
     text = environment.get(name) or str(default)
-    if not WHOLE.fullmatch(text) or not 0 < int(text) <= most:
-        raise TrifoldError(f"{name} is {text[:50]!r}; set it to a whole number from 1 to {most}.")
+    if not WHOLE.fullmatch(text) or not least <= int(text) <= most:
+        raise TrifoldError(f"{name} is {text[:50]!r}; set it to a whole number from {least} to {most}.")
     return int(text)

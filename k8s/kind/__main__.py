@@ -1,13 +1,14 @@
-"""python -m k8s.kind up | down | clean | env | load: the local cluster's command, which make calls."""
+"""python -m k8s.kind up | down | clean | env | build | load | registry: the local cluster's command."""
 
 import argparse
 import shlex
 import sys
 
-from k8s.kind import images
+from k8s.kind import images, registry
 from k8s.kind.cluster import Cluster, alone
 from k8s.kind.errors import ClusterError
 from k8s.kind.settings import Settings, read
+from k8s.kind.steps import Steps
 
 EXAMPLE = """examples:
   python -m k8s.kind up                        a cluster, by whichever way this machine has
@@ -17,7 +18,8 @@ EXAMPLE = """examples:
 
 environment: TRIFOLD_CONTEXT, TRIFOLD_NODES (1), TRIFOLD_NODE_IMAGE (kindest/node:v1.36.1), TRIFOLD_CLUSTER (trifold),
 TRIFOLD_CACHE (~/.cache/trifold), TRIFOLD_DEBIAN_MIRROR,
-TRIFOLD_GATEWAY_PORT (8080), TRIFOLD_MLFLOW_PORT (5000), TRIFOLD_KAFKA_PORT (9092), TRIFOLD_POSTGRES_PORT (5432)
+TRIFOLD_GATEWAY_PORT (8080), TRIFOLD_MLFLOW_PORT (5000), TRIFOLD_KAFKA_PORT (9092), TRIFOLD_POSTGRES_PORT (5432),
+TRIFOLD_REGISTRY_PORT (5001)
 """
 
 
@@ -35,6 +37,7 @@ def main(argv: list[str]) -> int:
     build.add_argument("name", nargs="*", help=f"one of {', '.join(images.names())}; all by default")
     load = commands.add_parser("load", help="put images of Docker's into the cluster, once each")
     load.add_argument("image", nargs="+")
+    commands.add_parser("registry", help="let the nodes pull what you push to a registry here, and print its address")
     arguments = parser.parse_args(argv)
     try:
         settings = read()
@@ -62,6 +65,8 @@ def _run(cluster: Cluster, settings: Settings, arguments: argparse.Namespace) ->
             images.build(settings, arguments.name or images.names())
         case "load":
             images.load(settings, arguments.image)
+        case "registry":
+            print(registry.connect(settings, Steps(settings.cache / "log")))
 
 
 def _quoted(value: str) -> str:

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from k8s.kind import docker, machine, nodes, parts, programs, registry, remote, state
+from k8s.kind import docker, images, machine, nodes, parts, programs, registry, remote, state
 from k8s.kind.docker import Machine, Pull, Way
 from k8s.kind.errors import ClusterError
 from k8s.kind.offline import apt, daemon, network, node
@@ -85,6 +85,8 @@ class Cluster:
             variables["KUBECONFIG"] = str(self._settings.kubeconfig)
         if daemon.runs(self._settings):
             variables["DOCKER_HOST"] = f"unix://{self._settings.socket}"
+            variables["TRIFOLD_BASE_IMAGE"] = images.BASE
+        variables["TRIFOLD_GATEWAY"] = f"http://127.0.0.1:{self._settings.ports['gateway']}"
         return variables
 
     # How it is made

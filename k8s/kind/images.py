@@ -14,6 +14,8 @@ from k8s.kind.steps import Steps
 
 FOLDER = ROOT / "k8s/images"
 PREFIX = "trifold/"
+BASE = f"{PREFIX}python:dev"
+"""What models' images are built on where no registry has Python's own."""
 CTR = ("ctr", "--namespace=k8s.io", "images")
 ID = "trifold.dev/id"
 """The label that an image in a node gets, with Docker's id of it, once it is there whole."""

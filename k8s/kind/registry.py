@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from k8s.kind import docker, parts, programs
+from k8s.kind import docker, nodes, parts, programs, state
 from k8s.kind.errors import ClusterError
 from k8s.kind.offline import archives
 from k8s.kind.programs import Builder
@@ -38,7 +38,8 @@ def ensure(settings: Settings, steps: Steps) -> str:
     image = _image(settings, steps)
     with steps.step("registry", "for images on their way to the nodes"):
         subprocess.run(["docker", "rm", "--force", NAME], capture_output=True, check=False)
-        options = ["--name", NAME, "--network", "kind", "--publish", "127.0.0.1::5000", "--restart", "unless-stopped"]
+        published = f"127.0.0.1:{settings.registry_port}:5000"
+        options = ["--name", NAME, "--network", "kind", "--publish", published, "--restart", "unless-stopped"]
         steps.run("registry", ["docker", "run", "--detach", *options, "--volume", f"{NAME}:/var/lib/registry", image])
         ends = time.monotonic() + START_SECONDS
         while not (found := _address()):
@@ -46,6 +47,24 @@ def ensure(settings: Settings, steps: Steps) -> str:
                 raise ClusterError(f"The registry did not answer in {START_SECONDS} s: docker logs {NAME} says why.")
             time.sleep(0.1)
     return found
+
+
+def connect(settings: Settings, steps: Steps) -> str:
+    """Let the nodes pull from the registry under the name that this machine pushes to; gives that name.
+
+    Raises:
+        ClusterError: There is no cluster of ours.
+    """
+    found = nodes.listed(settings)
+    if not found:
+        raise ClusterError("No cluster of ours runs here: make cluster, then again.")
+    address = ensure(settings, steps)
+    content = f'[host."http://{INSIDE}"]\n  capabilities = ["pull", "resolve"]\n'
+    for node in found:
+        script = f"mkdir -p {state.HOSTS}/{address} && cat >{state.HOSTS}/{address}/hosts.toml"
+        argv = ["docker", "exec", "--interactive", node, "sh", "-c", script]
+        subprocess.run(argv, input=content, text=True, check=True, capture_output=True)
+    return address
 
 
 def remove(*, volume: bool) -> None:

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 NODE_PORTS = {"gateway": 30080, "mlflow": 30500, "kafka": 30092, "postgres": 30432}
 """The NodePort behind each port on 127.0.0.1; charts/platform gives its Services these."""
 PORTS = {"gateway": 8080, "mlflow": 5000, "kafka": 9092, "postgres": 5432}
+REGISTRY_PORT = 5001
 STOCK_IMAGE = "kindest/node:v1.36.1@sha256:3489c7674813ba5d8b1a9977baea8a6e553784dab7b84759d1014dbd78f7ebd5"
 """The Kubernetes of the offline way, as nearly as kind publishes it; the digest is from the source of kind 0.32."""
 LONGEST_SOCKET = 100
@@ -28,6 +29,7 @@ class Settings:
     node_image: str
     ports: Mapping[str, int]
     cache: Path
+    registry_port: int = REGISTRY_PORT
 
     @property
     def folder(self) -> Path:
@@ -76,6 +78,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         nodes=_number(environment, "TRIFOLD_NODES", 1, 9),
         ports=ports,
         cache=cache,
+        registry_port=_number(environment, "TRIFOLD_REGISTRY_PORT", REGISTRY_PORT, 65535),
     )
 
 

@@ -11,6 +11,11 @@ MANIFESTS = (ROOT / "k8s/namespaces", ROOT / "k8s/kind/metrics-server.yaml")
 """What is applied to a new cluster."""
 
 
+HOSTS = "/etc/containerd/certs.d"
+HOSTS_PATCH = f'[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "{HOSTS}"\n'
+"""Lets containerd read, without a restart, how a registry is reached (registry.connect)."""
+
+
 def read(settings: Settings) -> dict[str, Any]:
     """`way` is written before kind is called, `ids` and `chosen` after it, `finished` at the end; {} before all."""
     file = settings.folder / "state.json"
@@ -49,6 +54,7 @@ def kind_config(settings: Settings, *, own_network: bool) -> dict[str, Any]:
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "networking": {"disableDefaultCNI": own_network},
+        "containerdConfigPatches": [HOSTS_PATCH],
         "kubeadmConfigPatches": [json.dumps(kubelet)] if machine.cgroup_version() == 1 else [],
         "nodes": [{"role": "control-plane", "extraPortMappings": ports}, *workers],
     }

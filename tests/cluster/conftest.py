@@ -1,23 +1,50 @@
-"""A fresh namespace for each test in the session's cluster, looked into when the test fails."""
+"""Fresh namespaces in the session's cluster, looked into when a test fails; a small model of two versions to deploy."""
 
 import secrets
+from contextlib import contextmanager
 
 import pytest
 from kubernetes import client
 
-from tests.cluster import kube
+from tests.cluster import kube, releases
 
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 
 
-@pytest.fixture
-def namespace(cluster, python_image):
+@contextmanager
+def fresh_namespace():
     """A new namespace that enforces Pod Security `restricted`, deleted afterwards."""
     name = f"test-{secrets.token_hex(4)}"
     core = client.CoreV1Api()
     core.create_namespace({"metadata": {"name": name, "labels": {**RESTRICTED, "trifold.dev/test": "true"}}})
     yield name
     core.delete_namespace(name)
+
+
+@pytest.fixture
+def namespace(cluster, python_image):
+    """A namespace of the test's own."""
+    with fresh_namespace() as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def models(cluster, python_image):
+    """A namespace for the module's releases."""
+    with fresh_namespace() as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def light(cluster, python_image, registry):
+    """Two versions of a model of 20 numbers, which takes a third of a millisecond a row; their addresses."""
+    return [releases.log_light(registry, seed) for seed in (1, 2)]
+
+
+@pytest.fixture(scope="session")
+def trifold(cluster, registry):
+    """Run the real command line, in the session's registry and cluster."""
+    return releases.Trifold(cluster, registry)
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +78,8 @@ def policies(cluster, python_image):
 def pytest_runtest_makereport(item, call):
     """Attach the namespace's events, pods and logs to a failed test's report."""
     report = yield
-    namespace = getattr(item, "funcargs", {}).get("namespace")
+    arguments = getattr(item, "funcargs", {})
+    namespace = arguments.get("namespace") or arguments.get("models")
     if report.failed and namespace:
         report.sections.append((f"namespace {namespace}", kube.report(namespace)))
     return report

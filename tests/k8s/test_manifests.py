@@ -47,7 +47,7 @@ def test_kinds_configuration_binds_loopback_only(nodes, tmp_path):
 def test_an_image_takes_its_base_as_an_argument_and_runs_without_root(name):
     """So that one Dockerfile serves machines with a registry and without."""
     text = (ROOT / "k8s/images" / name / "Dockerfile").read_text()
-    assert re.search(r"^ARG BASE=\S+\nFROM \$\{BASE\}$", text, re.MULTILINE)
+    assert re.search(r"^ARG BASE=\S+\nFROM \$\{BASE\}( AS \w+)?$", text, re.MULTILINE)
     assert re.findall(r"^USER (\S+)$", text, re.MULTILINE)[-1] == "1034"
     assert "latest" not in text
 

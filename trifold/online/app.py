@@ -78,7 +78,7 @@ def create_app(settings: Settings | None = None, release: Release | None = None)
         Route("/model", _document("model_json"), methods=["GET"]),
         Route("/docs.json", _document("docs_json"), methods=["GET"]),
         Route("/livez", _alive, methods=["GET"]),
-        Route("/readyz", _alive, methods=["GET"]),
+        Route("/readyz", _ready, methods=["GET"]),
         Route("/metrics", _metrics, methods=["GET"]),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_such, Exception: _failed})
@@ -311,6 +311,13 @@ def _document(name: str) -> Callable[[Request], Awaitable[Response]]:
 async def _alive(request: Request) -> Response:
     # The app starts only after the model has predicted its own example: who answers is ready.
     return Response(b'{"status": "ok"}', media_type=JSON)
+
+
+async def _ready(request: Request) -> Response:
+    if getattr(request.app.state, "draining", False):
+        status, body = _refuse(503, "busy", "a server that is not about to end", "one that drains")
+        return Response(body, status, media_type=JSON)
+    return await _alive(request)
 
 
 async def _metrics(request: Request) -> Response:

@@ -5,6 +5,7 @@ once, copies into its store file by file, and leaves the service that it builds 
 """
 
 import json
+import os
 import shutil
 import sys
 
@@ -16,6 +17,7 @@ def main() -> None:
     order = json.load(sys.stdin)
     with bentoml.models.create(order["tag"], labels={"digest": order["digest"]}) as model:
         shutil.copytree(order["packed"], model.path, dirs_exist_ok=True)
+    os.chdir(order["options"]["build_ctx"])  # BentoML reads no file from elsewhere
     bentoml.build(**order["options"])
 
 

@@ -1,12 +1,15 @@
-"""The command line: check, build, serve."""
+"""The command line: check, build, serve, deploy, status, undeploy."""
 
 import errno
+import os
+import shlex
 import signal
 import sys
 import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +20,8 @@ from trifold.errors import ServeError, TrifoldError
 
 if TYPE_CHECKING:  # a command imports them when it needs them: MLflow alone takes a second
     from trifold.ops.check import Report
+    from trifold.ops.helm import Target
+    from trifold.ops.images import Image
     from trifold.ops.packaging import Built
 
 app = typer.Typer(
@@ -42,6 +47,18 @@ Pickle = Annotated[
 ]
 Port = Annotated[int, typer.Option(metavar="PORT", min=1, max=65535, help="Port to listen on.")]
 Host = Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")]
+Push = Annotated[
+    str, typer.Option(metavar="REGISTRY", help="Push the image there; the lock file then names its digest.")
+]
+Lock = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Where to write the lock file. [dim]default: MODEL.lock.yaml[/dim]")
+]
+Release = Annotated[str, typer.Option(metavar="NAME", help="Name of the release. [dim]default: the model's own[/dim]")]
+Values = Annotated[
+    list[Path], typer.Option("--values", "-f", metavar="FILE", exists=True, help="Your own values; repeat for more.")
+]
+Print = Annotated[bool, typer.Option("--print", help="Print the commands that do it by hand, and stop.")]
+Namespace = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="Namespace of the releases.")]
 
 
 @app.callback()
@@ -59,10 +76,21 @@ def check(model: Address, trust: Trust = [], allow_pickle: Pickle = False) -> No
 
 
 @app.command(epilog="Example: [bold]trifold build churn@champion[/bold]")
-def build(model: Address, trust: Trust = [], allow_pickle: Pickle = False) -> None:  # noqa: B006
-    """Check a registered model and build its Bento."""
+def build(
+    model: Address,
+    push: Push = "",
+    lock: Lock = None,
+    image: Annotated[bool, typer.Option("--image/--no-image", help="Or stop when the Bento is built.")] = True,
+    trust: Trust = [],  # noqa: B006
+    allow_pickle: Pickle = False,
+) -> None:
+    """Check a registered model, build its Bento, its image and its lock file (values for charts/model-serving)."""
     built = _build(model, trust, allow_pickle)
-    _print(f"\n{built.tag}")
+    if not image:
+        _print(f"\n{built.tag}")
+        return
+    made = _image(built, push)
+    _print(f"\n{made.name}\n{_lock(built, made, lock)}")
 
 
 @app.command(epilog="Example: [bold]trifold serve churn@champion --port 3000[/bold]")
@@ -89,6 +117,85 @@ def serve(
         except KeyboardInterrupt:
             return
     raise ServeError(f"The server ended by itself, with exit code {code}; start it again, its last lines say why.")
+
+
+@app.command(epilog="Example: [bold]trifold deploy churn@champion[/bold]")
+def deploy(
+    model: Address,
+    release: Release = "",
+    values: Values = [],  # noqa: B006 - typer's way
+    namespace: Namespace = "models",
+    push: Push = "",
+    lock: Lock = None,
+    print_only: Print = False,
+    timeout: Annotated[int, typer.Option(metavar="SECONDS", min=1, help="How long to wait for its pods.")] = 180,
+    trust: Trust = [],  # noqa: B006
+    allow_pickle: Pickle = False,
+) -> None:
+    """Check, build and deploy a registered model: helm upgrade, wait, helm test. What fails goes back by itself."""
+    from trifold.ops import deploy as deploys
+    from trifold.ops import helm, kube
+    from trifold.ops.helm import Target
+    from trifold.ops.lockfile import release_of, require_release
+
+    if release:
+        require_release(release)
+    target = Target(release, namespace, helm.context())
+    if not print_only:
+        with _step("cluster") as said:
+            kube.connect(target.context)
+            kube.require_namespace(target)
+            helm.history(Target(release or "none", namespace, target.context))
+            said.append(f"namespace {namespace}, Pod Security restricted")
+    built = _build(model, trust, allow_pickle)
+    target = Target(release or release_of(built.tag.partition(":")[0]), namespace, target.context)
+    if print_only:
+        _print_commands(built, target, push, lock, values, timeout)
+        return
+    image = _image(built, push)
+    file = _lock(built, image, lock)
+    if not push:
+        with _step("load") as said:
+            deploys.load(image.name)
+            said.append(f"{image.name} into the local cluster")
+    with _step("deploy") as said:
+        revision = deploys.deploy(target, [file, *values], timeout)
+        said.append(f"{target.release}, revision {revision}: ready, and its test predicted right")
+    _print(f"\n{_where(target)}")
+
+
+@app.command(epilog="Example: [bold]trifold undeploy churn[/bold]")
+def undeploy(
+    release: Annotated[str, typer.Argument(metavar="RELEASE", help="Name of the release.")],
+    namespace: Namespace = "models",
+) -> None:
+    """Remove a release. The model stays in the registry, its image where it is."""
+    from trifold.ops import helm
+    from trifold.ops.deploy import undeploy as remove
+
+    with _step("undeploy") as said:
+        gone = remove(helm.Target(release, namespace, helm.context()))
+        said.append(f"{release} removed" if gone else f"there is no release {release} in {namespace}")
+
+
+@app.command(epilog="Example: [bold]trifold status[/bold]")
+def status(namespace: Namespace = "models") -> None:
+    """Show the releases: model, version, digest, ready pods. Exit code 1 if one has too few."""
+    from trifold.ops import helm, kube
+
+    kube.connect(helm.context())
+    found = kube.releases(namespace)
+    if not found:
+        _print(f"No releases in {namespace}; make one: [bold]trifold deploy MODEL[/bold]")
+        return
+    rows = [("release", "mode", "model", "version", "digest", "ready")]
+    rows += [(one.name, one.mode, one.model, one.version, one.digest[:12], kube.readiness(one)) for one in found]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, row in enumerate(rows):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        _print(f"[bold]{escape(line)}[/]" if number == 0 else escape(line))
+    if any(one.ready < one.pods for one in found):
+        raise typer.Exit(1)
 
 
 def main() -> None:
@@ -131,6 +238,67 @@ def _build(model: str, trust: list[str], allow_pickle: bool) -> "Built":
         built = build(report)
         said.append(built.tag if built.new else f"{built.tag}, there already")
     return built
+
+
+def _image(built: "Built", push: str) -> "Image":
+    with _step("image") as said:
+        from trifold.ops import images
+
+        made = images.containerize(built)
+        sizes = images.breakdown(made)
+        parts = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in sizes.items())
+        said.append(f"{made.name}{'' if made.new else ', there already'}")
+    _print(f"  {'':<9} {sum(sizes.values()) / 1e6:.0f} MB: {parts}")
+    if push:
+        with _step("push") as said:
+            made = images.push(made, push)
+            said.append(f"{made.name}, {made.digest[:19]}…")
+    return made
+
+
+def _lock(built: "Built", image: "Image", file: Path | None) -> Path:
+    from trifold.ops import lockfile
+    from trifold.packed import Packed
+
+    file = file or Path(f"{built.tag.partition(':')[0]}.lock.yaml")
+    lockfile.write(file, Packed.read(built.model), image)
+    return file
+
+
+def _print_commands(
+    built: "Built", target: "Target", push: str, lock: Path | None, values: list[Path], seconds: int
+) -> None:
+    """Print, for a shell, what `deploy` does after the Bento is built; the lock file is written."""
+    from trifold.ops import images
+    from trifold.ops.deploy import TEST_SECONDS, load_command
+
+    image = images.image_of(built)
+    there = images.pushed(image, push) if push else image
+    file = _lock(built, there, lock)
+    folder = 'folder=$(mktemp -d) && cd "$folder"'
+    variables = {**images.containerize_environment("$folder"), "TMPDIR": "$folder"}
+    exports = " ".join(f'{name}="{value}"' for name, value in variables.items())
+    upgrade = shlex.join(target.upgrade([file.absolute(), *(path.absolute() for path in values)], seconds))
+    containerize = shlex.join(images.containerize_command(built, image, images.secrets_of_shell()))
+    lines = [f"({folder} && {exports} {containerize})"]
+    if push:
+        lines += [shlex.join(["docker", "tag", image.name, there.name]), shlex.join(["docker", "push", there.name])]
+        ask = shlex.join(["docker", "image", "inspect", "--format", "{{index .RepoDigests 0}}", there.name])
+        upgrade += f' --set image.digest="$({ask} | cut -d@ -f2)"'
+    else:
+        lines.append(shlex.join(load_command(image.name)))
+    _print("\n# by hand:")
+    for line in [*lines, upgrade, shlex.join(target.test(TEST_SECONDS))]:
+        print(line)  # as it is: no markup, no wrapping
+
+
+def _where(target: "Target") -> str:
+    """Where a release answers: through the gateway that `make env` names, else through a port-forward."""
+    gateway = os.environ.get("TRIFOLD_GATEWAY")
+    if gateway:
+        return f"{gateway}/models/{target.release}/"
+    service = f"service/{target.release}-online"
+    return f"kubectl --namespace {target.namespace} port-forward {service} 3000:80   # then http://127.0.0.1:3000/"
 
 
 def _print_report(report: "Report") -> None:

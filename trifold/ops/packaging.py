@@ -23,7 +23,7 @@ from trifold.ops.home import ROOT, finish, home, part_folder
 from trifold.ops.requirements import IMAGE_PYTHON
 from trifold.packed import ARTIFACT, EXPECTED_FILE, INTERFACE, Packed
 
-CODE = ("service.py", "bentofile.yaml", "cronjobs", "trifold")
+CODE = ("service.py", "bentofile.yaml", "cronjobs", "trifold", "k8s/images/model")
 NOT_CODE = {"__pycache__", "ops", "training.py"}
 LONGEST_NAME = 50
 """A Bento's name may have 63 characters, seven of which a hash may need."""
@@ -143,13 +143,14 @@ def _fill(context: Path, lock: str) -> None:
 def _options(tag: str, packed: Packed) -> dict[str, Any]:
     """Options of `bentoml.build`: bentofile.yaml's and the model's; labels say what is pinned and vouched for."""
     name, version = tag.split(":")
+    bentofile = yaml.safe_load((ROOT / "bentofile.yaml").read_text())
     return {
-        **yaml.safe_load((ROOT / "bentofile.yaml").read_text()),
+        **bentofile,
         "name": name,
         "version": version,
         "models": [tag],
         "python": {"requirements_txt": "requirements.lock", "lock_packages": False},
-        "docker": {"python_version": IMAGE_PYTHON},
+        "docker": {**bentofile["docker"], "python_version": IMAGE_PYTHON},
         "labels": {
             "model": packed.name,
             "model_version": packed.version,

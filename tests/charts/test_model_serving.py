@@ -1,0 +1,309 @@
+"""charts/model-serving: what a release consists of, what it tells the image, and what it refuses."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from tests.charts import leaves, render
+from tests.charts.objects import of_kind, pods, template, where
+from trifold.online.server import STOP_SECONDS
+from trifold.ops import lockfile
+from trifold.packed import INTERFACE
+from trifold.settings import LEAST, MOST, THREAD_VARIABLES, Settings
+
+CHART = "model-serving"
+LOCK = "minimal-values.yaml"
+ALWAYS = {f"{kind} churn-online" for kind in ("Deployment", "NetworkPolicy", "Service", "ServiceAccount")} | {
+    "NetworkPolicy churn-test",
+    "Pod churn-test",
+}
+SCALED = {"HorizontalPodAutoscaler churn-online", "PodDisruptionBudget churn-online"}
+OBJECTS = {
+    "minimal-values.yaml": ALWAYS | SCALED,
+    "fixed-replicas-values.yaml": ALWAYS,
+    "digest-values.yaml": ALWAYS | SCALED,
+    "ingress-values.yaml": ALWAYS | SCALED | {"Ingress churn-online"},
+    "httproute-values.yaml": ALWAYS | SCALED | {"HTTPRoute churn-online"},
+    "everything-values.yaml": ALWAYS | SCALED | {"Ingress churn-online", "HTTPRoute churn-online"},
+}
+RULES = {
+    "another interface": (
+        {"interface": 2},
+        "This chart speaks interface 1 and the lock file 2: build the model again with this Trifold, or take the chart "
+        "that belongs to it.",
+    ),
+    "no image": (
+        {"image": {"repository": ""}},
+        "image.repository not set: give the lock file that `trifold build` writes, -f <model>.lock.yaml.",
+    ),
+    "no digest": (
+        {"model": {"digest": ""}},
+        "model.digest not set: give the lock file that `trifold build` writes, -f <model>.lock.yaml.",
+    ),
+    "no name and no version": (
+        {"model": {"name": "", "version": ""}},
+        "model.name, model.version not set: give the lock file that `trifold build` writes, -f <model>.lock.yaml.",
+    ),
+    "no tag and no digest": (
+        {"image": {"tag": ""}},
+        "image.tag not set: give the lock file that `trifold build` writes, -f <model>.lock.yaml.",
+    ),
+    "latest": (
+        {"image": {"tag": "latest"}},
+        "image.tag is latest, which is another image every day: set the tag of the lock file, or image.digest.",
+    ),
+    "fewest pods above most": (
+        {"online": {"autoscaling": {"minReplicas": 5}}},
+        "online.autoscaling.minReplicas is 5 and maxReplicas 4: set maxReplicas to no less.",
+    ),
+    "Ingress without host": (
+        {"online": {"ingress": {"enabled": True}}},
+        "The Ingress has no host, and a release answers at the root of one: set online.ingress.host.",
+    ),
+    "HTTPRoute without Gateway": (
+        {"online": {"httpRoute": {"enabled": True}}},
+        "No Gateway takes the HTTPRoute: set online.httpRoute.parentRefs, "
+        "such as [{name: public, namespace: gateways}].",
+    ),
+    "a label of the chart's": (
+        {"podLabels": {"app.kubernetes.io/component": "web"}},
+        "podLabels sets app.kubernetes.io/component, and app.kubernetes.io/… is the chart's: take another prefix.",
+    ),
+    "an annotation of the chart's": (
+        {"podAnnotations": {"trifold.dev/digest": ""}},
+        "podAnnotations sets trifold.dev/digest, and trifold.dev/… is the chart's: take another prefix.",
+    ),
+}
+REFUSED_NAME = (
+    "The gateway lets no release through that is named {}: take at most 40 of a-z, 0-9 and -, without - at an end."
+)
+SCHEMA = {
+    "a version that is a number": {"model": {"version": 3}},
+    "a digest that is none": {"model": {"digest": "abc"}},
+    "a tag in the repository": {"image": {"repository": "trifold/churn:v3"}},
+    "no budget at all": {"online": {"podDisruptionBudget": {"maxUnavailable": 0}}},
+    "pods without limits": {"online": {"resources": {"limits": None}}},
+    "a peer that is everybody": {"online": {"networkPolicy": {"gateway": [{}]}}},
+    "a path that is none": {"online": {"httpRoute": {"path": "churn/"}}},
+}
+
+
+@pytest.mark.parametrize("file", OBJECTS)
+def test_a_release_has_exactly_these_objects(file):
+    """An object more or less is a decision, and stands here."""
+    objects = render.objects(CHART, file)
+    assert sorted(where(item) for item in objects) == sorted(OBJECTS[file])
+
+
+def test_every_supported_mode_has_a_values_file():
+    """What stands in ci/ is what is tested, and the other way round."""
+    assert set(OBJECTS) == {case.values[1] for case in render.cases(CHART)}
+
+
+def test_a_switched_off_mode_leaves_nothing():
+    """Without `online` there is nothing to test either, and its rules ask nothing."""
+    assert render.objects(CHART, LOCK, values={"online": {"enabled": False, "ingress": {"enabled": True}}}) == []
+
+
+def test_a_lock_file_is_enough(tmp_path):
+    """ci/minimal-values.yaml is what `trifold build` writes, and no more; chart and code speak the same interface."""
+    found = yaml.safe_load((render.CHARTS / CHART / "ci" / LOCK).read_text())
+    model = {_snake(key): value for key, value in found["model"].items()}
+    written = tmp_path / "churn.lock.yaml"
+    lockfile.write(written, SimpleNamespace(**model, interface=INTERFACE), SimpleNamespace(**found["image"]))
+    assert yaml.safe_load(written.read_text()) == found
+    annotations = yaml.safe_load((render.CHARTS / CHART / "Chart.yaml").read_text())["annotations"]
+    assert annotations["trifold.dev/interface"] == str(INTERFACE)
+
+
+@pytest.mark.parametrize(("chart", "file"), render.cases(CHART))
+def test_the_image_understands_what_it_is_told(chart, file):
+    """The server reads every TRIFOLD_ variable of its container and takes its value; pods predict with one thread."""
+    deployment, told = _told(render.objects(chart, file))
+    settings = Settings.from_environment(told)
+    for name in told.keys() - set(THREAD_VARIABLES):
+        assert str(getattr(settings, name.removeprefix("TRIFOLD_").lower())) == told[name]
+    assert {name: told[name] for name in THREAD_VARIABLES} == dict.fromkeys(THREAD_VARIABLES, "1")
+    pod = template(deployment)["spec"]
+    assert settings.port == pod["containers"][0]["ports"][0]["containerPort"]
+    assert pod["terminationGracePeriodSeconds"] == settings.drain_seconds + STOP_SECONDS + 5
+
+
+def test_limits_are_those_of_the_server():
+    """The schema lets through what the server takes, and the defaults are its own."""
+    for path in [path for path in leaves.leaves(CHART) if path.startswith("online.limits.")] + ["online.drainSeconds"]:
+        name = _snake(path.rpartition(".")[2])
+        found = leaves.schema(CHART, path)
+        assert (found["minimum"], found["maximum"]) == (LEAST.get(name, 1), MOST[name])
+        if name != "drain_seconds":  # without Kubernetes nobody waits for the end of a server
+            assert leaves.leaves(CHART)[path].default == getattr(Settings(), name)
+
+
+def test_the_test_pod_asks_the_service_and_expects_the_digest():
+    """`helm test` runs in the release's own image, which holds the example and its answers."""
+    objects = render.objects(CHART, LOCK)
+    [pod], [service] = of_kind(objects, "Pod"), of_kind(objects, "Service")
+    deployment, told = _told(objects)
+    [container] = pod["spec"]["containers"]
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert container["command"][-1] == f"http://{service['metadata']['name']}"
+    assert [port["port"] for port in service["spec"]["ports"]] == [80]
+    assert container["image"] == template(deployment)["spec"]["containers"][0]["image"]
+    assert {item["name"]: item["value"] for item in container["env"]}["TRIFOLD_DIGEST"] == told["TRIFOLD_DIGEST"]
+
+
+def test_everything_runs_the_digest_where_there_is_one():
+    """A tag can be moved in a registry; a digest names the bytes."""
+    lock = yaml.safe_load((render.CHARTS / CHART / "ci" / "digest-values.yaml").read_text())["image"]
+    found = {pod.spec["containers"][0]["image"] for pod in pods(render.objects(CHART, "digest-values.yaml"))}
+    assert found == {f"{lock['repository']}@{lock['digest']}"}
+
+
+def test_another_version_changes_what_names_it_and_nothing_else():
+    """An upgrade to version 4 moves labels, annotations, the image and the digest; no selector, no name, no size."""
+    newer = {"model": {"version": "4", "digest": "4" * 64, "runId": "4" * 32}, "image": {"tag": "v4-44444444-5e6f7a8b"}}
+    before, after = (dict(_flat(render.objects(CHART, LOCK, values=values))) for values in ({}, newer))
+    changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    assert {path[-1] for path in changed} == {
+        "app.kubernetes.io/version",
+        "trifold.dev/model-version",
+        "trifold.dev/digest",
+        "trifold.dev/run-id",
+        "image",
+        "TRIFOLD_DIGEST",
+    }
+    assert not any("selector" in str(key).lower() for path in changed for key in path)
+
+
+def test_an_autoscaler_chooses_the_number_of_pods():
+    """With one, `replicas` would take pods back at every upgrade; without one it is needed."""
+    [scaled] = of_kind(render.objects(CHART, LOCK), "Deployment")
+    [fixed] = of_kind(render.objects(CHART, "fixed-replicas-values.yaml"), "Deployment")
+    assert "replicas" not in scaled["spec"]
+    assert fixed["spec"]["replicas"] == 1
+
+
+def test_no_hook_can_begin_the_end():
+    """The server drains of itself; a route for it would be a route by which a stranger stops a pod."""
+    assert not any(
+        "lifecycle" in container for pod in pods(render.objects(CHART, LOCK)) for container in pod.containers
+    )
+
+
+def test_only_known_peers_reach_the_pods():
+    """With no peers at all in the values, the policy still names one: an empty list would let everybody in."""
+    nobody = {"online": {"networkPolicy": {"gateway": [], "monitoring": []}}}
+    policies = {
+        where(item): item["spec"] for item in of_kind(render.objects(CHART, LOCK, values=nobody), "NetworkPolicy")
+    }
+    [rule] = policies["NetworkPolicy churn-online"]["ingress"]
+    [peer] = rule["from"]
+    assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "test"
+    assert "ingress" not in policies["NetworkPolicy churn-test"]
+
+
+def test_a_spread_without_selector_counts_its_own_pods():
+    """Values are for all components, so that nobody can write the selector there; a selector of one's own stays."""
+    [deployment] = of_kind(render.objects(CHART, "everything-values.yaml"), "Deployment")
+    own, others = template(deployment)["spec"]["topologySpreadConstraints"]
+    assert own["labelSelector"] == deployment["spec"]["selector"]
+    assert set(others["labelSelector"]) == {"matchExpressions"}
+
+
+@pytest.mark.parametrize(("path", "expected"), [("", "/models/churn"), ("/", "/"), ("/v1/churn", "/v1/churn")])
+def test_an_http_route_cuts_its_path_off(path, expected):
+    """The server knows nothing of the path below which it is reached."""
+    values = {"online": {"httpRoute": {"path": path}}}
+    [route] = of_kind(render.objects(CHART, "httproute-values.yaml", values=values), "HTTPRoute")
+    [rule] = route["spec"]["rules"]
+    assert rule["matches"][0]["path"] == {"type": "PathPrefix", "value": expected}
+    assert rule["filters"][0]["urlRewrite"]["path"] == {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}
+
+
+@pytest.mark.parametrize("name", ["a: b", '"', "#", "{{ .Values }}", "Zürich\n\t☃", "\\", "x" * 250, "yes"])
+def test_a_model_may_have_any_name(name):
+    """The registry takes any text, and none of it becomes YAML or a template."""
+    for item in of_kind(render.objects(CHART, LOCK, values={"model": {"name": name}}), "Deployment", "Pod"):
+        assert item["metadata"]["annotations"]["trifold.dev/model"] == name
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_says_what_is_wrong_and_what_to_set(name):
+    """Refused before anything is sent, in a sentence."""
+    values, message = RULES[name]
+    with pytest.raises(render.Refused) as refused:
+        render.text(CHART, LOCK, values=values)
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("release", ["a" * 41, "churn.v2", "a.b"])
+def test_a_name_that_the_gateway_lets_not_through_is_refused(release):
+    """It would be installed and never be reached."""
+    with pytest.raises(render.Refused, match=re.escape(REFUSED_NAME.format(release))):
+        render.text(CHART, LOCK, release=release)
+
+
+def test_every_rule_is_tested():
+    """All that a chart refuses stands in one file, and each of its messages above."""
+    folder = render.CHARTS / CHART / "templates"
+    calls = {path.name: re.findall(r'\bfail (?:\(printf )?"([^"]+)"', path.read_text()) for path in folder.rglob("*.*")}
+    rules = calls.pop("rules.yaml")
+    assert not any(calls.values())
+    said = [message for _, message in RULES.values()] + [REFUSED_NAME.format("a.b")]
+    for rule in rules:
+        pattern = re.sub(r"%[sd]", ".*", re.escape(rule))
+        assert any(re.fullmatch(pattern, message) for message in said), rule
+
+
+@pytest.mark.parametrize("name", SCHEMA)
+def test_the_schema_refuses(name):
+    """What would fail later, or worse not at all, is refused where it is written."""
+    with pytest.raises(render.Refused, match="values don't meet the specifications of the schema"):
+        render.text(CHART, LOCK, values=SCHEMA[name])
+
+
+def test_without_a_lock_file_the_message_names_it():
+    """`helm install churn charts/model-serving` is what people try first."""
+    with pytest.raises(render.Refused, match="give the lock file that `trifold build` writes"):
+        render.text(CHART, None)
+
+
+@pytest.mark.parametrize(("chart", "file"), render.cases(CHART))
+def test_notes_say_how_to_see_it_work(chart, file):
+    """A command for each way by which it is reached."""
+    values = render.CHARTS / chart / "ci" / file
+    done = render.run("install", "churn", render.CHARTS / chart, "-n", "shop", "-f", values, "--dry-run=client")
+    notes = done.stdout.partition("NOTES:")[2]
+    assert "helm test churn --namespace shop" in notes, done.stderr
+    assert "service/churn-online 8080:80" in notes
+    assert ("https://churn.example.com/model" in notes) == (file == "ingress-values.yaml")
+    assert ("/models/churn/model" in notes) == (file == "httproute-values.yaml")
+
+
+def _told(objects):
+    """The Deployment, and the environment of its container."""
+    [deployment] = of_kind(objects, "Deployment")
+    [container] = template(deployment)["spec"]["containers"]
+    return deployment, {item["name"]: item["value"] for item in container["env"]}
+
+
+def _flat(value, path=()):
+    """Every scalar with its path; what has a name is found by it."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, (*path, key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            if isinstance(inner, dict) and set(inner) == {"name", "value"}:
+                yield (*path, inner["name"]), inner["value"]
+            else:
+                yield from _flat(inner, (*path, number))
+    else:
+        yield path, value
+
+
+def _snake(name):
+    """A key of the values as the code has it: body_seconds for bodySeconds."""
+    return re.sub(r"([A-Z])", lambda found: f"_{found[0].lower()}", name)

@@ -1,0 +1,134 @@
+"""Deploy a release: upgrade, wait, test; whatever goes wrong, what served before serves on."""
+
+import fcntl
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from trifold.errors import DeployError
+from trifold.ops import helm, kube
+from trifold.ops.helm import Target
+from trifold.ops.home import ROOT, home
+
+SECONDS = 180
+TEST_SECONDS = 120
+POLL_SECONDS = 0.5
+GOOD = ("deployed", "superseded")
+
+
+def deploy(target: Target, values: Sequence[Path], seconds: int = SECONDS) -> int:
+    """Install or upgrade a release, wait until its pods are ready, and let `helm test` make a real prediction.
+
+    Args:
+        target: Where it is.
+        values: The lock file, then the user's own.
+        seconds: How long to wait for the pods.
+
+    Returns:
+        The release's revision.
+
+    Raises:
+        DeployError: It did not become ready, or answers otherwise than at build: the message has the pod's last words,
+            and the revision that served before is back, or nothing is there if there was none. Or Helm refused the
+            values or the namespace, and nothing was changed.
+    """
+    with alone(target):
+        recover(target)
+        before = helm.history(target)
+        _upgrade(target, values, seconds, before[-1]["revision"] if before else 0)
+        try:
+            helm.run(target.test(TEST_SECONDS))
+        except DeployError as error:
+            raise DeployError(f"{target.release} failed its test: {error} {_go_back(target, seconds)}") from error
+        return int(helm.history(target)[-1]["revision"])
+
+
+def load(image: str) -> None:
+    """Put an image into the local cluster that `make cluster` made.
+
+    Raises:
+        DeployError: There is none, or it did not take the image.
+    """
+    done = subprocess.run(load_command(image), capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().removeprefix("error: ")
+        raise DeployError(f"{said} Where the cluster is not on this machine, name a registry with --push.")
+
+
+def load_command(image: str) -> list[str]:
+    """What loads an image by hand."""
+    return ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "k8s.kind", "load", image]
+
+
+def recover(target: Target) -> str:
+    """Undo what a deploy that was killed left half done, which Helm would refuse to touch; says what was done."""
+    revisions = helm.history(target)
+    if revisions and revisions[-1]["status"].startswith(("pending", "uninstalling")):
+        return _go_back(target, SECONDS)
+    return ""
+
+
+def undeploy(target: Target) -> bool:
+    """Remove a release; False if there is none.
+
+    Raises:
+        DeployError: Helm could not.
+    """
+    with alone(target):
+        if not helm.history(target):
+            return False
+        helm.run(target.command("uninstall", "--wait", "--timeout", f"{SECONDS}s"))
+        return True
+
+
+@contextmanager
+def alone(target: Target) -> Iterator[None]:
+    """One deploy of a release at a time from this machine; a second one waits."""
+    folder = home() / "deploys"
+    folder.mkdir(exist_ok=True)
+    with (folder / f"{target.namespace}-{target.release}").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _upgrade(target: Target, values: Sequence[Path], seconds: int, revision: int) -> None:
+    """Run Helm, and stop it as soon as a new pod cannot become ready."""
+    known = kube.pods(target)
+    process = subprocess.Popen(
+        target.upgrade(values, seconds), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    lost = None
+    while process.poll() is None:
+        time.sleep(POLL_SECONDS)
+        lost = kube.hopeless(_new(target, known))
+        if lost:
+            process.send_signal(signal.SIGINT)  # Helm marks the revision as failed
+            break
+    said, _ = process.communicate()
+    if process.returncode == 0 and not lost:
+        return
+    after = helm.history(target)
+    if not after or after[-1]["revision"] == revision:
+        raise DeployError(f"Nothing was changed: {helm.sentence(said)}")
+    words = kube.last_words(target, _new(target, known))
+    back = _go_back(target, seconds)
+    raise DeployError(f"{target.release} did not become ready. {back} Its pod's last words:\n{words}")
+
+
+def _new(target: Target, known: dict[str, kube.Object]) -> list[kube.Object]:
+    return [pod for uid, pod in kube.pods(target).items() if uid not in known]
+
+
+def _go_back(target: Target, seconds: int) -> str:
+    """Return to the last good revision, or to nothing; says which."""
+    revisions = helm.history(target)
+    good = [entry["revision"] for entry in revisions[:-1] if entry["status"] in GOOD]
+    if not good:
+        helm.run(target.command("uninstall", "--wait", "--timeout", f"{seconds}s"))
+        return "It was removed, as nothing served before."
+    helm.run(target.command("rollback", str(good[-1]), "--wait", "--timeout", f"{seconds}s"))
+    return f"Revision {good[-1]} is back, which served before."

@@ -1,0 +1,69 @@
+"""The lock file: what exactly is deployed, as a Helm values file that people, GitOps and `trifold deploy` all use."""
+
+import json
+import re
+from pathlib import Path
+
+from trifold.errors import BuildError, DeployError
+from trifold.ops.images import Image
+from trifold.packed import Packed
+
+TEXT = """\
+# One model version and its image, pinned by `trifold build`; values for charts/model-serving:
+#   helm upgrade --install {release} charts/model-serving --namespace models --values {file}
+interface: {interface}
+model:
+  name: {name}
+  version: {version}
+  runId: {run_id}
+  digest: {digest}
+  parity: {parity}
+image:
+  repository: {repository}
+  tag: {tag}
+  digest: {image_digest}
+"""
+RELEASE = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
+"""A release's name: what the gateway lets through, short enough for every object that is named after it."""
+
+
+def write(file: Path, packed: Packed, image: Image) -> None:
+    """Write the lock file, all at once; the same build writes the same bytes.
+
+    Raises:
+        BuildError: The folder is not there.
+    """
+    if not file.parent.is_dir():
+        raise BuildError(f"There is no folder {file.parent} for the lock file; make it, or name another with --lock.")
+    # JSON's strings are YAML's: quoted, so that no version or digest of digits is read as a number.
+    texts = {
+        "name": packed.name,
+        "version": packed.version,
+        "run_id": packed.run_id,
+        "digest": packed.digest,
+        "parity": packed.parity,
+        "repository": image.repository,
+        "tag": image.tag,
+        "image_digest": image.digest,
+    }
+    quoted = {name: json.dumps(text, ensure_ascii=False) for name, text in texts.items()}
+    where = {"release": release_of(packed.name), "file": file.name, "interface": packed.interface}
+    text = TEXT.format(**where, **quoted)
+    part = file.with_name(f".{file.name}.part")
+    part.write_text(text)
+    part.replace(file)
+
+
+def require_release(name: str) -> None:
+    """Make sure that a release may have this name.
+
+    Raises:
+        DeployError: It may not.
+    """
+    if not RELEASE.fullmatch(name):
+        raise DeployError(f"{name!r} is no name for a release: give at most 40 of a-z, 0-9 and -, without - at an end.")
+
+
+def release_of(model: str) -> str:
+    """The release that a model gets when none is named: its own name as far as a release may have it."""
+    return re.sub(r"[^a-z0-9]+", "-", model.lower())[:40].strip("-") or "model"
