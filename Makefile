@@ -1,6 +1,6 @@
 # Each target is one line into the tool that does it. ARGS goes through to pytest: make test ARGS="-k contract"
 .DEFAULT_GOAL := help
-.PHONY: help .venv serve cluster down env images test test-fast prove-cluster bench lint format lock clean
+.PHONY: help .venv serve up cluster down env images test test-fast prove-cluster prove-rollout bench lint format lock clean
 bin := .venv/bin
 
 help: ## List the targets
@@ -11,6 +11,9 @@ help: ## List the targets
 
 serve: .venv ## Train the churn example if need be and serve it, with its page and its API
 	@$(bin)/python examples/churn/train.py --if-missing && $(bin)/trifold serve churn@champion
+
+up: .venv ## A cluster with MLflow, PostgreSQL and a gateway, and churn deployed in it
+	@tools/up
 
 cluster: .venv ## Make a Kubernetes cluster, or find it again (k8s/kind/README.md)
 	@$(bin)/python -m k8s.kind up
@@ -32,6 +35,9 @@ test-fast: .venv ## Run the tests that are not marked slow or cluster
 
 prove-cluster: .venv ## Kill the making of a cluster at every stage and see it end well (20 minutes)
 	@$(bin)/python tests/cluster/prove.py
+
+prove-rollout: cluster ## Roll out 20 times and kill 40 pods under load, and count what fails (25 minutes)
+	@TRIFOLD_PROVE=1 $(bin)/python -m pytest tests/cluster/test_rollout.py -s -p no:randomly $(ARGS)
 
 bench: .venv ## Measure requests a second beside the peers (benchmarks/README.md)
 	@$(bin)/python benchmarks/online.py $(ARGS)

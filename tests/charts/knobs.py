@@ -1,49 +1,64 @@
 """How each value is changed to see that it does something: what cannot be guessed, and what it needs beside it."""
 
-DIGEST = "sha256:" + "8" * 64
 PEERS = [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
-RULES = [{"to": PEERS, "ports": [{"port": 5432}]}]
-SIZES = {"requests": {"cpu": "77m"}}
-PLACES = {
+COMMON = {
+    "image.digest": "sha256:" + "8" * 64,
+    "imagePullSecrets": [{"name": "other"}],
+    "resources": {"requests": {"cpu": "77m"}},
     "nodeSelector": {"kubernetes.io/arch": "arm64"},
     "tolerations": [{"operator": "Exists"}],
     "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+    "egress": [{"to": PEERS, "ports": [{"port": 5432}]}],
 }
-
 OTHER = {
     "model-serving": {
+        **COMMON,
         "model.version": "4",
         "model.runId": "a" * 32,
         "model.digest": "b" * 64,
         "model.parity": "native",
-        "image.digest": DIGEST,
-        "imagePullSecrets": [{"name": "registry"}],
-        "online.resources": SIZES,
-        "online.autoscaling.averageCpu": "500m",
-        "online.networkPolicy.gateway": PEERS,
-        "online.networkPolicy.monitoring": PEERS,
-        "online.networkPolicy.egress": RULES,
-        "online.ingress.annotations": {"example.com/limit": "10m"},
-        "online.ingress.tls": [{"hosts": ["churn.example.com"], "secretName": "churn-tls"}],
-        "online.httpRoute.parentRefs": [{"name": "private"}],
-        "online.httpRoute.hostnames": ["models.example.com"],
-        "online.httpRoute.path": "/churn",
-        **PLACES,
+        "autoscaling.averageCpu": "500m",
+        "networkPolicy.gateway": PEERS,
+        "networkPolicy.monitoring": PEERS,
+        "ingress.annotations": {"example.com/limit": "10m"},
+        "ingress.tls": [{"hosts": ["churn.example.com"], "secretName": "churn-tls"}],
+        "httpRoute.parentRefs": [{"name": "private"}],
+        "httpRoute.hostnames": ["models.example.com"],
+        "httpRoute.path": "/churn",
         "topologySpreadConstraints": [],
         "podAnnotations": {"example.com/scrape": "true"},
         "podLabels": {"team": "growth"},
     },
-    "platform": {},
+    "platform": {
+        **COMMON,
+        "storage.size": "77Gi",
+        "service.nodePort": 30777,
+        "allow.namespaces": ["notebooks"],
+        "allow.cidrs": ["192.0.2.0/24"],
+        "mlflow.allowedHosts": ["mlflow.example.com"],
+        "mlflow.artifactsDestination": "s3://models/mlflow",
+        "mlflow.backendStoreUriFrom": {"secretKeyRef": {"name": "database", "key": "uri"}},
+        "s3.endpointUrl": "https://s3.example.com",
+        "limits.body": "77m",
+    },
 }
-"""Another value, by chart and path."""
+"""Another value, by chart and the end of its path."""
 
+S3 = {"mlflow": {"artifactsDestination": "s3://models"}}
 CONTEXT = {
     "model-serving": {
         "online.replicas": {"online": {"autoscaling": {"enabled": False}}},
         "online.ingress": {"online": {"ingress": {"enabled": True, "host": "churn.example.com"}}},
         "online.httpRoute": {"online": {"httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}}},
     },
-    "platform": {},
+    "platform": {
+        "postgres.enabled": {"mlflow": {"enabled": False}},
+        "mlflow.s3": S3,
+        **{
+            f"{part}.service.nodePort": {part: {"service": {"type": "NodePort"}}}
+            for part in ("postgres", "mlflow", "gateway")
+        },
+    },
 }
 """Values without which one has no effect, by chart and the beginning of its path."""
 
@@ -61,8 +76,9 @@ def context(chart, path):
 
 def otherwise(chart, path, value, schema):
     """Another value than this one, which the schema allows."""
-    if path in OTHER[chart]:
-        return OTHER[chart][path]
+    for end, other in OTHER[chart].items():
+        if f".{path}".endswith(f".{end}"):
+            return other
     if "enum" in schema:
         return next(other for other in schema["enum"] if other != value)
     if isinstance(value, bool):

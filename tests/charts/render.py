@@ -4,15 +4,13 @@ import json
 import shutil
 import subprocess
 from functools import cache
-from pathlib import Path
 
 import pytest
 import yaml
 
 from k8s.kind.settings import read
+from tests.charts.leaves import CHARTS, NAMES
 
-CHARTS = Path(__file__).resolve().parents[2] / "charts"
-NAMES = sorted(path.parent.name for path in CHARTS.glob("*/Chart.yaml"))
 RELEASE = "churn"
 LONGEST = "a" * 38 + "-z"
 """A release's name of the most characters that one may have."""

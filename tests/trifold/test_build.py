@@ -54,7 +54,9 @@ class TestContent:
         """The registry's client, the training side, tests, caches and stores have no place in an image."""
         source = files(built_customers.bento / "src")
         tops = {path.split("/")[0] for path in source}
-        assert tops == {"service.py", "trifold", "bentofile.yaml", "requirements.lock"} | ({"cronjobs"} if "cronjobs" in tops else set())
+        assert tops == {"service.py", "trifold", "bentofile.yaml", "requirements.lock"} | (
+            {"cronjobs"} if "cronjobs" in tops else set()
+        )
         assert {"trifold/online/server.py", "trifold/model.py", "trifold/__init__.py"} <= source.keys()
         assert not [
             path for path in source if re.search(r"(^|/)(ops|tests|\.[^/]*|__pycache__)/|training\.py|\.pyc", path)

@@ -161,7 +161,7 @@ def deploy(
     with _step("deploy") as said:
         revision = deploys.deploy(target, [file, *values], timeout)
         said.append(f"{target.release}, revision {revision}: ready, and its test predicted right")
-    _print(f"\n{_where(target)}")
+    _print(f"\n{escape(_where(target, built))}")
 
 
 @app.command(epilog="Example: [bold]trifold undeploy churn[/bold]")
@@ -292,13 +292,16 @@ def _print_commands(
         print(line)  # as it is: no markup, no wrapping
 
 
-def _where(target: "Target") -> str:
-    """Where a release answers: through the gateway that `make env` names, else through a port-forward."""
-    gateway = os.environ.get("TRIFOLD_GATEWAY")
-    if gateway:
-        return f"{gateway}/models/{target.release}/"
+def _where(target: "Target", built: "Built") -> str:
+    """Where a release answers, with a line to try: by the gateway that `make env` names, else by a port-forward."""
+    from trifold.online.page import curl_line
+    from trifold.packed import Packed
+
+    gateway, forward = os.environ.get("TRIFOLD_GATEWAY"), "http://127.0.0.1:3000"
+    url = f"{gateway}/models/{target.release}" if gateway else forward
     service = f"service/{target.release}-online"
-    return f"kubectl --namespace {target.namespace} port-forward {service} 3000:80   # then http://127.0.0.1:3000/"
+    lines = [] if gateway else [f"kubectl --namespace {target.namespace} port-forward {service} 3000:80"]
+    return "\n".join([*lines, f"{url}/", "", "Try it:", curl_line(url, Packed.read(built.model).input_example)])
 
 
 def _print_report(report: "Report") -> None:
