@@ -209,8 +209,7 @@ def _looks_at_columns(part: Any) -> bool:
 
 
 def _frame(contract: Contract, rows: Rows) -> Any:
-    import pandas as pd  # a matrix model does without
-
+    pd = _pandas()
     labels = [column.label for column in contract.signature.columns]
     if rows.matrix is not None:
         return pd.DataFrame(np.ascontiguousarray(rows.matrix), columns=labels, copy=False)
@@ -225,10 +224,17 @@ def _frame(contract: Contract, rows: Rows) -> Any:
 
 
 @functools.cache
-def _text_dtype() -> Any:
-    import pandas as pd
+def _pandas() -> Any:
+    import pandas as pd  # a matrix model does without
 
-    return pd.Series(["", None]).dtype
+    # As in a process without Arrow, so that a model is given the same in every mode.
+    pd.set_option("mode.string_storage", "python")
+    return pd
+
+
+@functools.cache
+def _text_dtype() -> Any:
+    return _pandas().Series(["", None]).dtype
 
 
 def _unwrap(estimator: Any) -> Any:

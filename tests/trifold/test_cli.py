@@ -1,5 +1,6 @@
 """The command line: whatever is wrong is one sentence on stderr, exit code 1, no traceback, nothing half done."""
 
+import json
 import os
 import re
 import signal
@@ -32,12 +33,33 @@ def assert_one_sentence(done, words):
     assert "\x1b" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("command", ["check", "build", "serve"])
+@pytest.mark.parametrize("command", ["check", "build", "serve", "deploy", "undeploy", "status"])
 def test_help_has_an_example(command):
     """Who forgets how a command is called asks it."""
     done = trifold(command, "--help")
     assert done.returncode == 0
-    assert f"Example: trifold {command} churn@champion" in done.stdout
+    assert re.search(rf"Example: trifold {command}( churn(@champion)?)?\s*$", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", [("status",), ("deploy", "churn@champion")])
+def test_no_cluster_is_one_sentence(command, tmp_path, free_port):
+    """Before anything is built, and in seconds."""
+    assert_one_sentence(trifold(*command, KUBECONFIG=str(tmp_path / "none")), "No cluster is configured .*make -s env")
+    server = f"https://127.0.0.1:{free_port()}"
+    config = {
+        "current-context": "gone",
+        "clusters": [{"name": "gone", "cluster": {"server": server}}],
+        "users": [{"name": "gone", "user": {"token": "x"}}],
+        "contexts": [{"name": "gone", "context": {"cluster": "gone", "user": "gone"}}],
+    }
+    (tmp_path / "config").write_text(json.dumps(config))
+    assert_one_sentence(trifold(*command, KUBECONFIG=str(tmp_path / "config")), "The cluster does not (answer|show)")
+
+
+def test_a_release_name_that_the_gateway_refuses_is_said_first(tmp_path):
+    """A minute of building for a name that cannot be is a minute lost."""
+    done = trifold("deploy", "churn@champion", "--release", "Churn_1")
+    assert_one_sentence(done, "'Churn_1' is no name for a release")
 
 
 @pytest.mark.parametrize("command", ["check", "build", "serve"])
@@ -81,7 +103,7 @@ def test_a_check_that_says_no_ends_with_1_and_the_lines_that_mend_it(registry):
     assert done.returncode == 1
     assert "--allow-pickle" in done.stdout
     assert "online no" in done.stdout
-    refused = trifold("build", "pickled-cli/1")
+    refused = trifold("build", "pickled-cli/1", "--no-image")
     assert_one_sentence(refused, "works in no mode")
 
 

@@ -297,7 +297,10 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 
 async def _page(request: Request) -> Response:
-    text = page.render(request.app.state.release.packed, request.url.scheme, request.headers.get("host", ""))
+    headers = request.headers
+    scheme = headers.get("x-forwarded-proto", request.url.scheme)
+    prefix = headers.get("x-forwarded-prefix", "")
+    text = page.render(request.app.state.release.packed, page.address(scheme, headers.get("host", ""), prefix))
     return HTMLResponse(text, headers=page.HEADERS)
 
 

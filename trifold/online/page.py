@@ -13,6 +13,7 @@ from trifold.packed import Packed
 
 STYLE = "body{font:1rem/1.5 system-ui,sans-serif;max-width:50rem;margin:3rem auto;padding:0 1rem}pre{white-space:pre-wrap;overflow-wrap:anywhere}"  # noqa: E501 - a line of the page
 HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
+PREFIX = re.compile(r"(/[A-Za-z0-9-]+)*")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS = {
     "content-security-policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; "
@@ -39,10 +40,16 @@ PAGE = """<!doctype html>
 """
 
 
-def render(packed: Packed, scheme: str, host: str) -> str:
-    """The page, for a reader who reached the server as `host`."""
+def address(scheme: str, host: str, prefix: str) -> str:
+    """Where the reader reached the server: a gateway in front of it says under which prefix (X-Forwarded-Prefix)."""
+    if not (HOST.fullmatch(host) and PREFIX.fullmatch(prefix)):
+        host, prefix = "localhost:3000", ""
+    return f"{'https' if scheme == 'https' else 'http'}://{host}{prefix}"
+
+
+def render(packed: Packed, address: str) -> str:
+    """The page, for a reader who reached the server at `address`."""
     profile = packed.contract["profile"] or {}
-    address = f"{scheme}://{host if HOST.fullmatch(host) else 'localhost:3000'}"
     texts = {
         "title": profile.get("title") or packed.name,
         "description": profile.get("description") or packed.description,

@@ -78,9 +78,15 @@ def load(settings: Settings) -> Any:
         TrifoldError: See `Release.load`.
     """
     from trifold import bento
+    from trifold.packed import Packed
+
+    folder = settings.model or bento.packed_model()
+    if Packed.read(folder).code is None:
+        # Nothing of ours reads Arrow online, but pandas imports it wherever it is: 40 MB a pod.
+        sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]
     from trifold.online.release import Release
 
-    release = Release.load(settings.model or bento.packed_model(), settings)
+    release = Release.load(folder, settings)
     import service  # the Bento's, beside trifold/ in its folder
 
     logging.getLogger("bentoml").setLevel(logging.WARNING)
