@@ -28,6 +28,15 @@ KILL_SECONDS = 15
 VALUES = {"online": {"autoscaling": {"enabled": False}, "replicas": 2}}
 GATEWAY = "http://gateway.platform/models/{release}/predict"
 SETTLE_SECONDS = 60
+OPEN = {
+    "metadata": {"name": "load"},
+    "spec": {
+        "podSelector": {"matchLabels": {"trifold.dev/load": "true"}},
+        "policyTypes": ["Egress"],
+        "egress": [{}],
+    },
+}
+"""Lets the load out to the gateway."""
 
 
 @dataclass
@@ -80,9 +89,11 @@ class Release:
 
 
 @pytest.fixture(scope="module")
-def release(trifold, light, models, tmp_path_factory):
-    """Version 1, with two pods."""
+def release(trifold, light, request, tmp_path_factory):
+    """Version 1, with two pods; in the campaign in namespace models, so that the gateway is asked as well."""
     folder = tmp_path_factory.mktemp("rollout")
+    behind_gateway = PROVE and gateway_is_there()
+    models = "models" if behind_gateway else request.getfixturevalue("models")
     locks = []
     for number, address in enumerate(light):
         locks.append(folder / f"v{number + 1}.lock.yaml")
@@ -90,7 +101,13 @@ def release(trifold, light, models, tmp_path_factory):
         trifold.cluster.run("load", said.split()[-2])
     made = Release(trifold, models, locks, releases.values(folder, **VALUES))
     made.install(0)
-    return made
+    client.NetworkingV1Api().create_namespaced_network_policy(models, OPEN)
+    yield made
+    if behind_gateway:
+        trifold("undeploy", releases.NAME, "-n", models, folder=folder)
+        core = client.CoreV1Api()
+        core.delete_collection_namespaced_pod(models, label_selector="trifold.dev/load=true")
+        client.NetworkingV1Api().delete_namespaced_network_policy("load", models)
 
 
 class Load:
@@ -101,7 +118,7 @@ class Load:
         name = f"load-{time.time_ns()}"
         row = {f"x{number}": number / 10 for number in range(20)}
         addresses = [f"http://{releases.NAME}-online/predict"]
-        if gateway_is_there() and release.namespace == "models":
+        if release.namespace == "models":
             addresses.append(GATEWAY.format(release=releases.NAME))
         command = ["python", "-c", Path(load.__file__).read_text(), str(requests), str(rate)]
         command += [json.dumps({"rows": [row]}), *addresses]
@@ -110,6 +127,7 @@ class Load:
             "app.kubernetes.io/name": "model-serving",
             "app.kubernetes.io/instance": releases.NAME,
             "app.kubernetes.io/component": "test",
+            "trifold.dev/load": "true",
         }
         manifest = kube.pod(name, command, labels=labels, cpu="100m")
         manifest["spec"]["containers"][0]["resources"]["requests"]["memory"] = "128Mi"

@@ -38,7 +38,7 @@ def test_help_has_an_example(command):
     """Who forgets how a command is called asks it."""
     done = trifold(command, "--help")
     assert done.returncode == 0
-    assert re.search(rf"Example: trifold {command}( churn(@champion)?)?\s*$", done.stdout, re.MULTILINE)
+    assert re.search(rf"Example: trifold {command}( churn(@champion)?)?( |$)", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", [("status",), ("deploy", "churn@champion")])

@@ -77,16 +77,11 @@ def load(settings: Settings) -> Any:
     Raises:
         TrifoldError: See `Release.load`.
     """
+    import_pandas()
     from trifold import bento
-    from trifold.packed import Packed
-
-    folder = settings.model or bento.packed_model()
-    if Packed.read(folder).code is None:
-        # Nothing of ours reads Arrow online, but pandas imports it wherever it is: 40 MB a pod.
-        sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]
     from trifold.online.release import Release
 
-    release = Release.load(folder, settings)
+    release = Release.load(settings.model or bento.packed_model(), settings)
     import service  # the Bento's, beside trifold/ in its folder
 
     logging.getLogger("bentoml").setLevel(logging.WARNING)
@@ -94,6 +89,18 @@ def load(settings: Settings) -> Any:
     gc.collect()
     gc.freeze()  # what is loaded now stays: looking through it again and again would cost pauses of 100 ms
     return front(service.application, service.Trifold.to_asgi(is_main=True))  # type: ignore[attr-defined]
+
+
+def import_pandas() -> None:
+    """Import pandas, which scikit-learn does anyway, without Arrow, which pandas imports wherever it is installed.
+
+    Nothing reads Arrow online, and it would take 40 MB a pod. Code that a model brings may import it later on.
+    """
+    hidden: Any = sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]
+    import pandas  # noqa: F401
+
+    if hidden is None:
+        del sys.modules["pyarrow"]
 
 
 def run(app: Any, listening: socket.socket, settings: Settings) -> None:
