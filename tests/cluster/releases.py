@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from kubernetes import client
+from kubernetes.stream import stream
 
 from tests.cluster import kube
 
@@ -83,12 +84,24 @@ def values(folder, name="own.yaml", **more):
     return file
 
 
+ASK = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:3000/model').read().decode())"
+
+
 def served(release, namespace):
-    """GET /model, asked through the API server."""
-    said = client.CoreV1Api().connect_get_namespaced_service_proxy_with_path(
-        f"{release}-online:80", namespace, "model", _preload_content=False
-    )
-    return json.loads(said.data)
+    """GET /model, asked inside each pod that is not ending, past any NetworkPolicy; all must say the same."""
+    answers = []
+    for pod in pods(release, namespace):
+        if not pod.metadata.deletion_timestamp:
+            asked = stream(
+                client.CoreV1Api().connect_get_namespaced_pod_exec,
+                pod.metadata.name, namespace, command=["python", "-c", ASK], stdout=True, stderr=True,
+                _preload_content=False,
+            )  # fmt: skip
+            asked.run_forever(timeout=30)
+            answers.append(json.loads(asked.read_stdout()))
+    assert answers, f"{release} has no pod"
+    assert all(answer == answers[0] for answer in answers)
+    return answers[0]
 
 
 def pods(release, namespace):

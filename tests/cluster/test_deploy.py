@@ -1,10 +1,12 @@
 """A release from the registry to an answer, by the command line and by hand; whatever fails, what served serves on."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,10 @@ from tests.cluster import kube, releases
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/model-serving"
+MANIFESTS = (
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+)
 QUICK = ("--timeout", "90")
 
 
@@ -209,9 +215,9 @@ def test_the_printed_commands_do_the_same(trifold, light, serving, models, folde
     assert "there is no release by-hand" in trifold("undeploy", "by-hand", "-n", models, folder=folder)
 
 
-def test_plain_helm_installs_by_digest_from_a_registry(trifold, light, models, folder, cluster):
+def test_plain_helm_installs_by_digest_from_a_registry(trifold, light, models, folder, registry_address):
     """With nothing of Trifold's on PATH: the lock file, the chart, Helm, and a real registry."""
-    address = cluster.run("registry").split()[-1]
+    address = registry_address
     file = folder / "pushed.lock.yaml"
     trifold("build", light[0], "--push", address, "--lock", file, folder=folder)
     digest = re.search(r'digest: "(sha256:[0-9a-f]{64})"', file.read_text()).group(1)
@@ -251,6 +257,31 @@ def test_plain_helm_installs_by_digest_from_a_registry(trifold, light, models, f
         assert digest in pod.status.container_statuses[0].image_id
     finally:
         helm("uninstall", "plain", "-n", models, "--wait")
+
+
+@pytest.fixture(scope="module")
+def registry_address(cluster):
+    """The registry beside the nodes, as this machine and the nodes name it."""
+    return re.search(r"^127\.0\.0\.1:\d+$", cluster.run("registry"), re.MULTILINE).group()
+
+
+def test_a_second_model_moves_only_its_own_layers(trifold, light, folder, registry_address):
+    """A cluster that has one model's image pulls little for the next, as all below the model is the same."""
+    pulled = []
+    for address in light:
+        file = folder / "layers.lock.yaml"
+        trifold("build", address, "--push", registry_address, "--lock", file, folder=folder)
+        digest = re.search(r'digest: "(sha256:[0-9a-f]{64})"', file.read_text()).group(1)
+        request = urllib.request.Request(
+            f"http://{registry_address}/v2/light/manifests/{digest}",
+            headers={"Accept": ", ".join(MANIFESTS)},
+        )
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+            pulled.append({layer["digest"]: layer["size"] for layer in json.load(answer)["layers"]})
+    first, second = pulled
+    own = sum(size for layer, size in second.items() if layer not in first)
+    print(f"the first pulls {sum(first.values()) / 1e6:.0f} MB, the second {own / 1e6:.2f} MB more")
+    assert 0 < own < 20_000_000
 
 
 def test_pods_run_restricted_small_and_without_a_token(serving, models):

@@ -21,7 +21,7 @@ def up(cluster):
     given = {
         name: value
         for name, value in os.environ.items()
-        if name in keep or name.startswith(("PIP_", "SSL_", "UV_", "TRIFOLD_")) and name != "TRIFOLD_HOME"
+        if name in keep or (name.startswith(("PIP_", "SSL_", "UV_", "TRIFOLD_")) and name != "TRIFOLD_HOME")
     }
     began = time.monotonic()
     done = subprocess.run([ROOT / "tools/up"], env=given, capture_output=True, text=True, check=False)
