@@ -66,8 +66,8 @@ def load_command(image: str) -> list[str]:
 
 def recover(target: Target) -> str:
     """Undo what a deploy that was killed left half done, which Helm would refuse to touch; says what was done."""
-    revisions = helm.history(target)
-    if revisions and revisions[-1]["status"].startswith(("pending", "uninstalling")):
+    states = [entry["status"] for entry in helm.history(target)]
+    if states and (states[-1].startswith(("pending", "uninstalling")) or not set(states) & set(GOOD)):
         return _go_back(target, SECONDS)
     return ""
 
@@ -98,17 +98,14 @@ def alone(target: Target) -> Iterator[None]:
 def _upgrade(target: Target, values: Sequence[Path], seconds: int, revision: int) -> None:
     """Run Helm, and stop it as soon as a new pod cannot become ready."""
     known = kube.pods(target)
-    process = subprocess.Popen(
-        target.upgrade(values, seconds), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    lost = None
-    while process.poll() is None:
-        time.sleep(POLL_SECONDS)
-        lost = kube.hopeless(_new(target, known))
-        if lost:
-            process.send_signal(signal.SIGINT)  # Helm marks the revision as failed
-            break
-    said, _ = process.communicate()
+    command = target.upgrade(values, seconds)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            lost = _watch(process, target, known)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)  # Helm marks the revision as failed
+        said, _ = process.communicate()
     if process.returncode == 0 and not lost:
         return
     after = helm.history(target)
@@ -119,6 +116,15 @@ def _upgrade(target: Target, values: Sequence[Path], seconds: int, revision: int
     raise DeployError(f"{target.release} did not become ready. {back} Its pod's last words:\n{words}")
 
 
+def _watch(process: "subprocess.Popen[str]", target: Target, known: dict[str, kube.Object]) -> bool:
+    """Wait for Helm; True as soon as a new pod cannot become ready."""
+    while process.poll() is None:
+        time.sleep(POLL_SECONDS)
+        if kube.hopeless(_new(target, known)):
+            return True
+    return False
+
+
 def _new(target: Target, known: dict[str, kube.Object]) -> list[kube.Object]:
     return [pod for uid, pod in kube.pods(target).items() if uid not in known]
 
@@ -127,6 +133,8 @@ def _go_back(target: Target, seconds: int) -> str:
     """Return to the last good revision, or to nothing; says which."""
     revisions = helm.history(target)
     good = [entry["revision"] for entry in revisions[:-1] if entry["status"] in GOOD]
+    if revisions[-1]["status"] == "uninstalling":
+        good = []
     if not good:
         helm.run(target.command("uninstall", "--wait", "--timeout", f"{seconds}s"))
         return "It was removed, as nothing served before."

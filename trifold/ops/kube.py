@@ -116,17 +116,23 @@ def readiness(release: Release) -> str:
 
 
 def pods(target: Target) -> dict[str, Object]:
-    """The release's pods by their uid, those of `helm test` left out."""
+    """The release's pods by their uid, those of `helm test` left out.
+
+    Raises:
+        DeployError: The cluster does not answer.
+    """
     selector = f"{MODELS},app.kubernetes.io/instance={target.release},app.kubernetes.io/component!=test"
-    found: Object = client.CoreV1Api().list_namespaced_pod(
-        target.namespace, label_selector=selector, _request_timeout=10
-    )
+    core: Object = client.CoreV1Api()
+    try:
+        found = core.list_namespaced_pod(target.namespace, label_selector=selector, _request_timeout=10)
+    except (ApiException, urllib3.exceptions.HTTPError) as error:
+        raise DeployError(f"The cluster does not show the pods of {target.release}: {_reason(error)}") from error
     return {pod.metadata.uid: pod for pod in found.items}
 
 
-def hopeless(found: Sequence[Object]) -> Object | None:
-    """A pod that will not become ready however long one waits."""
-    return next((pod for pod in found if any(reason in HOPELESS for reason, _ in _waiting(pod))), None)
+def hopeless(found: Sequence[Object]) -> bool:
+    """Whether one of the pods will not become ready however long one waits."""
+    return any(reason in HOPELESS for pod in found for reason, _ in _waiting(pod))
 
 
 def last_words(target: Target, found: Sequence[Object]) -> str:
