@@ -21,8 +21,8 @@ cluster: .venv ## Make a Kubernetes cluster, or find it again (k8s/kind/README.m
 down: .venv ## Take the cluster down, and nothing else
 	@$(bin)/python -m k8s.kind down
 
-env: .venv ## Print what a shell needs for the cluster: eval "$$(make -s env)"
-	@$(bin)/python -m k8s.kind env
+env: .venv ## Print what a shell needs for trifold and the cluster: eval "$$(make -s env)"
+	@$(bin)/python -m k8s.kind env && echo 'export PATH="$(CURDIR)/$(bin):$$PATH"'
 
 images: .venv ## Build the images of k8s/images
 	@$(bin)/python -m k8s.kind build

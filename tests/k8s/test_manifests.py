@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,13 @@ def test_kinds_configuration_binds_loopback_only(nodes, tmp_path):
     assert {port["containerPort"] for port in first["extraPortMappings"]} == set(NODE_PORTS.values())
     assert others == [{"role": "worker"}] * (int(nodes) - 1)
     assert json.loads(json.dumps(config)) == config
+
+
+def test_containerd_reads_how_registries_are_reached(tmp_path):
+    """Nodes pull by digest from the registry beside them, without a restart of containerd."""
+    config = state.kind_config(read({"TRIFOLD_CACHE": str(tmp_path)}), own_network=True)
+    (patch,) = map(tomllib.loads, config["containerdConfigPatches"])
+    assert patch["plugins"]["io.containerd.grpc.v1.cri"]["registry"]["config_path"] == state.HOSTS
 
 
 @pytest.mark.parametrize("name", images.names())

@@ -35,6 +35,7 @@ def test_every_port_can_be_chosen(tmp_path: Path) -> None:
         ({"TRIFOLD_NODES": "-1"}, "from 1 to 9"),
         ({"TRIFOLD_KAFKA_PORT": "70000"}, "TRIFOLD_KAFKA_PORT is '70000'"),
         ({"TRIFOLD_KAFKA_PORT": "²"}, "TRIFOLD_KAFKA_PORT"),
+        ({"TRIFOLD_REGISTRY_PORT": "0"}, "TRIFOLD_REGISTRY_PORT is '0'"),
         ({"TRIFOLD_KAFKA_PORT": "8080"}, "Two of the ports are the same"),
         ({"TRIFOLD_CLUSTER": "My Cluster"}, "TRIFOLD_CLUSTER is 'My Cluster'"),
         ({"TRIFOLD_CLUSTER": "../x"}, "TRIFOLD_CLUSTER"),

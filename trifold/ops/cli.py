@@ -1,14 +1,9 @@
 """The command line: check, build, serve, deploy, status, undeploy."""
 
 import errno
-import os
-import shlex
 import signal
 import sys
-import textwrap
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from trifold.errors import ServeError, TrifoldError
+from trifold.ops.terminal import print_line, print_report, step
 
 if TYPE_CHECKING:  # a command imports them when it needs them: MLflow alone takes a second
     from trifold.ops.check import Report
-    from trifold.ops.helm import Target
     from trifold.ops.images import Image
     from trifold.ops.packaging import Built
 
@@ -31,10 +26,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-console = Console(highlight=False)
-COLOURS = {"yes": "green", "warn": "yellow", "no": "red"}
-MARGIN = 22
-"""Columns before what was found."""
 
 Address = Annotated[str, typer.Argument(metavar="MODEL", help="churn@champion, churn/3, or the same after models:/")]
 Trust = Annotated[
@@ -70,7 +61,7 @@ def _commands() -> None:
 def check(model: Address, trust: Trust = [], allow_pickle: Pickle = False) -> None:  # noqa: B006 - typer's way
     """Say whether a registered model will work, in each mode, and what mends it. Exit code 1 if in none."""
     report = _check(model, trust, allow_pickle)
-    _print_report(report)
+    print_report(report)
     if report.failed:
         raise typer.Exit(1)
 
@@ -87,10 +78,10 @@ def build(
     """Check a registered model, build its Bento, its image and its lock file (values for charts/model-serving)."""
     built = _build(model, trust, allow_pickle)
     if not image:
-        _print(f"\n{built.tag}")
+        print_line(f"\n{built.tag}")
         return
     made = _image(built, push)
-    _print(f"\n{made.name}\n{_lock(built, made, lock)}")
+    print_line(f"\n{made.name}\n{_lock(built, made, lock)}")
 
 
 @app.command(epilog="Example: [bold]trifold serve churn@champion --port 3000[/bold]")
@@ -108,10 +99,10 @@ def serve(
     built = _build(model, trust, allow_pickle)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
     with ExitStack() as running:
-        with _step("start") as said:
+        with step("start") as said:
             process = running.enter_context(server(built, host, port))
             said.append(url(host, port))
-        _print(f"\nTry it:\n{escape(curl(built, host, port))}\n\nCtrl-C ends it.")
+        print_line(f"\nTry it:\n{escape(curl(built, host, port))}\n\nCtrl-C ends it.")
         try:
             code = process.wait()
         except KeyboardInterrupt:
@@ -133,8 +124,8 @@ def deploy(
     allow_pickle: Pickle = False,
 ) -> None:
     """Check, build and deploy a registered model: helm upgrade, wait, helm test. What fails goes back by itself."""
+    from trifold.ops import by_hand, helm, kube
     from trifold.ops import deploy as deploys
-    from trifold.ops import helm, kube
     from trifold.ops.helm import Target
     from trifold.ops.lockfile import release_of, require_release
 
@@ -142,7 +133,7 @@ def deploy(
         require_release(release)
     target = Target(release, namespace, helm.context())
     if not print_only:
-        with _step("cluster") as said:
+        with step("cluster") as said:
             kube.connect(target.context)
             kube.require_namespace(target)
             helm.history(Target(release or "none", namespace, target.context))
@@ -150,18 +141,22 @@ def deploy(
     built = _build(model, trust, allow_pickle)
     target = Target(release or release_of(built.tag.partition(":")[0]), namespace, target.context)
     if print_only:
-        _print_commands(built, target, push, lock, values, timeout)
+        there = by_hand.image_of(built, push)
+        file = _lock(built, there, lock)
+        upgrade = target.upgrade([path.absolute() for path in (file, *values)], timeout)
+        print_line("\n# by hand:")
+        print("\n".join(by_hand.commands(built, there, target, upgrade)))  # as it is: no markup, no wrapping
         return
     image = _image(built, push)
     file = _lock(built, image, lock)
     if not push:
-        with _step("load") as said:
+        with step("load") as said:
             deploys.load(image.name)
             said.append(f"{image.name} into the local cluster")
-    with _step("deploy") as said:
+    with step("deploy") as said:
         revision = deploys.deploy(target, [file, *values], timeout)
         said.append(f"{target.release}, revision {revision}: ready, and its test predicted right")
-    _print(f"\n{escape(_where(target, built))}")
+    print_line(f"\n{escape(by_hand.where(built, target))}")
 
 
 @app.command(epilog="Example: [bold]trifold undeploy churn[/bold]")
@@ -173,7 +168,7 @@ def undeploy(
     from trifold.ops import helm
     from trifold.ops.deploy import undeploy as remove
 
-    with _step("undeploy") as said:
+    with step("undeploy") as said:
         gone = remove(helm.Target(release, namespace, helm.context()))
         said.append(f"{release} removed" if gone else f"there is no release {release} in {namespace}")
 
@@ -186,14 +181,14 @@ def status(namespace: Namespace = "models") -> None:
     kube.connect(helm.context())
     found = kube.releases(namespace)
     if not found:
-        _print(f"No releases in {namespace}; make one: [bold]trifold deploy MODEL[/bold]")
+        print_line(f"No releases in {namespace}; make one: [bold]trifold deploy MODEL[/bold]")
         return
     rows = [("release", "mode", "model", "version", "digest", "ready")]
     rows += [(one.name, one.mode, one.model, one.version, one.digest[:12], kube.readiness(one)) for one in found]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for number, row in enumerate(rows):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        _print(f"[bold]{escape(line)}[/]" if number == 0 else escape(line))
+        print_line(f"[bold]{escape(line)}[/]" if number == 0 else escape(line))
     if any(one.ready < one.pods for one in found):
         raise typer.Exit(1)
 
@@ -216,13 +211,13 @@ def _sentence(error: TrifoldError | OSError) -> str:
 
 
 def _check(model: str, trust: list[str], allow_pickle: bool) -> "Report":
-    with _step("registry") as said:
+    with step("registry") as said:
         from trifold.ops import registry
         from trifold.ops.check import MODES, check
 
         pin = registry.pin(model)
         said.append(f"{model} is version {pin.version}, digest {pin.digest[:12]}")
-    with _step("check") as said:
+    with step("check") as said:
         report = check(pin, trusted=trust, allow_pickle=allow_pickle)
         said.append(", ".join(f"{mode} {report.verdict(mode)}" for mode in MODES))
     return report
@@ -231,8 +226,8 @@ def _check(model: str, trust: list[str], allow_pickle: bool) -> "Report":
 def _build(model: str, trust: list[str], allow_pickle: bool) -> "Built":
     report = _check(model, trust, allow_pickle)
     if report.failed or report.packed is None:
-        _print_report(report)
-    with _step("build") as said:
+        print_report(report)
+    with step("build") as said:
         from trifold.ops.packaging import build
 
         built = build(report)
@@ -241,16 +236,16 @@ def _build(model: str, trust: list[str], allow_pickle: bool) -> "Built":
 
 
 def _image(built: "Built", push: str) -> "Image":
-    with _step("image") as said:
+    with step("image") as said:
         from trifold.ops import images
 
         made = images.containerize(built)
         sizes = images.breakdown(made)
         parts = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in sizes.items())
         said.append(f"{made.name}{'' if made.new else ', there already'}")
-    _print(f"  {'':<9} {sum(sizes.values()) / 1e6:.0f} MB: {parts}")
+    print_line(f"  {'':<9} {sum(sizes.values()) / 1e6:.0f} MB: {parts}")
     if push:
-        with _step("push") as said:
+        with step("push") as said:
             made = images.push(made, push)
             said.append(f"{made.name}, {made.digest[:19]}…")
     return made
@@ -263,78 +258,6 @@ def _lock(built: "Built", image: "Image", file: Path | None) -> Path:
     file = file or Path(f"{built.tag.partition(':')[0]}.lock.yaml")
     lockfile.write(file, Packed.read(built.model), image)
     return file
-
-
-def _print_commands(
-    built: "Built", target: "Target", push: str, lock: Path | None, values: list[Path], seconds: int
-) -> None:
-    """Print, for a shell, what `deploy` does after the Bento is built; the lock file is written."""
-    from trifold.ops import images
-    from trifold.ops.deploy import TEST_SECONDS, load_command
-
-    image = images.image_of(built)
-    there = images.pushed(image, push) if push else image
-    file = _lock(built, there, lock)
-    folder = 'folder=$(mktemp -d) && cd "$folder"'
-    variables = {**images.containerize_environment("$folder"), "TMPDIR": "$folder"}
-    exports = " ".join(f'{name}="{value}"' for name, value in variables.items())
-    upgrade = shlex.join(target.upgrade([file.absolute(), *(path.absolute() for path in values)], seconds))
-    containerize = shlex.join(images.containerize_command(built, image, images.secrets_of_shell()))
-    lines = [f"({folder} && {exports} {containerize})"]
-    if push:
-        lines += [shlex.join(["docker", "tag", image.name, there.name]), shlex.join(["docker", "push", there.name])]
-        ask = shlex.join(["docker", "image", "inspect", "--format", "{{index .RepoDigests 0}}", there.name])
-        upgrade += f' --set image.digest="$({ask} | cut -d@ -f2)"'
-    else:
-        lines.append(shlex.join(load_command(image.name)))
-    _print("\n# by hand:")
-    for line in [*lines, upgrade, shlex.join(target.test(TEST_SECONDS))]:
-        print(line)  # as it is: no markup, no wrapping
-
-
-def _where(target: "Target", built: "Built") -> str:
-    """Where a release answers, with a line to try: by the gateway that `make env` names, else by a port-forward."""
-    from trifold.online.page import curl_line
-    from trifold.packed import Packed
-
-    gateway, forward = os.environ.get("TRIFOLD_GATEWAY"), "http://127.0.0.1:3000"
-    url = f"{gateway}/models/{target.release}" if gateway else forward
-    service = f"service/{target.release}-online"
-    lines = [] if gateway else [f"kubectl --namespace {target.namespace} port-forward {service} 3000:80"]
-    return "\n".join([*lines, f"{url}/", "", "Try it:", curl_line(url, Packed.read(built.model).input_example)])
-
-
-def _print_report(report: "Report") -> None:
-    from trifold.ops.check import MODES, YES
-
-    console.print(f"\n[bold]{escape(report.pin.name)} version {report.pin.version}[/]\n")
-    for found in report.findings:
-        colour = COLOURS[found.verdict]
-        first, *rest = textwrap.wrap(found.says, max(console.width, 60) - MARGIN) or [""]
-        _print(f"  [{colour}]{found.verdict:<4}[/]  {found.subject:<12}  {escape(first)}")
-        for line in rest:
-            _print(" " * MARGIN + escape(line))
-        for line in found.fix:
-            _print(" " * MARGIN + f"[bold]{escape(line)}[/]")
-    verdicts = [(mode, report.verdict(mode)) for mode in MODES]
-    console.print("\n  " + "   ".join(f"{mode} [{COLOURS[verdict]}]{verdict}[/]" for mode, verdict in verdicts))
-    if report.packed and report.verdict("online") == YES:
-        _print(f"\n  next: [bold]trifold serve {escape(report.pin.name)}/{report.pin.version}[/]")
-
-
-def _print(line: str) -> None:
-    """Print a line as it is: one that is to be copied must not be wrapped."""
-    console.print(line, soft_wrap=True)
-
-
-@contextmanager
-def _step(name: str) -> Iterator[list[str]]:
-    """Print a line for a step when it is done, with what was said of it and its time."""
-    said: list[str] = []
-    start = time.monotonic()
-    with console.status(f"{name} …"):
-        yield said
-    _print(escape(f"  {name:<9} {' '.join(said):<56} {time.monotonic() - start:6.1f} s"))
 
 
 if __name__ == "__main__":

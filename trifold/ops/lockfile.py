@@ -47,7 +47,11 @@ def write(file: Path, packed: Packed, image: Image) -> None:
         "image_digest": image.digest,
     }
     quoted = {name: json.dumps(text, ensure_ascii=False) for name, text in texts.items()}
-    where = {"release": release_of(packed.name), "file": file.name, "interface": packed.interface}
+    where = {
+        "release": release_of(image.repository.rpartition("/")[2]),
+        "file": file.name,
+        "interface": packed.interface,
+    }
     text = TEXT.format(**where, **quoted)
     part = file.with_name(f".{file.name}.part")
     part.write_text(text)
