@@ -48,13 +48,17 @@ def kind_config(settings: Settings, *, own_network: bool) -> dict[str, Any]:
         {"containerPort": NODE_PORTS[name], "hostPort": port, "listenAddress": "127.0.0.1"}
         for name, port in settings.ports.items()
     ]
-    kubelet = {"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1", "failCgroupV1": False}
+    kubelet: dict[str, Any] = {"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1"}
+    # An image that was loaded, and pulled as well under a registry's name, would be asked for at the registry of the first.
+    kubelet["imagePullCredentialsVerificationPolicy"] = "NeverVerify"
+    if machine.cgroup_version() == 1:
+        kubelet["failCgroupV1"] = False
     workers = [{"role": "worker"}] * (settings.nodes - 1)
     return {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "networking": {"disableDefaultCNI": own_network},
         "containerdConfigPatches": [HOSTS_PATCH],
-        "kubeadmConfigPatches": [json.dumps(kubelet)] if machine.cgroup_version() == 1 else [],
+        "kubeadmConfigPatches": [json.dumps(kubelet)],
         "nodes": [{"role": "control-plane", "extraPortMappings": ports}, *workers],
     }
