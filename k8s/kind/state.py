@@ -49,7 +49,7 @@ def kind_config(settings: Settings, *, own_network: bool) -> dict[str, Any]:
         for name, port in settings.ports.items()
     ]
     kubelet: dict[str, Any] = {"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1"}
-    # An image that was loaded, and pulled as well under a registry's name, would be asked for at the registry of the first.
+    # An image that was loaded, and pulled as well under a registry's name, would be asked for at a registry again.
     kubelet["imagePullCredentialsVerificationPolicy"] = "NeverVerify"
     if machine.cgroup_version() == 1:
         kubelet["failCgroupV1"] = False
