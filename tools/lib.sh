@@ -6,7 +6,7 @@ now() { date +%s.%N; }
 # step NAME WHAT BEGAN: one line that says what was done and how long it took.
 step() {
     LC_ALL=C awk -v name="$1" -v what="$2" -v began="$3" -v ended="$(now)" \
-        'BEGIN { printf "  %-9s %-34s %6.1f s\n", name, what, ended - began }' >&2
+        'BEGIN { printf "  %-11s %-56s %6.1f s\n", name, what, ended - began }' >&2
 }
 
 pip_setting() { python3 -m pip config get "global.$1" 2>/dev/null || :; }

@@ -5,6 +5,7 @@ Usage: train.py [--if-missing]
 
 import argparse
 import logging
+import os
 import time
 
 import mlflow
@@ -39,12 +40,13 @@ def main() -> None:
     parser.add_argument("--if-missing", action="store_true", help=f"do nothing if {NAME}@{ALIAS} is registered")
     options, start = parser.parse_args(), time.monotonic()
     logging.getLogger("mlflow").setLevel(logging.ERROR)  # its progress lines say nothing that is not printed here
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     address = f"{NAME}@{ALIAS}"
     if options.if_missing and registry.has(address):
         words = f"{address} is registered already"
     else:
         words = f"{address} is version {train()}"
-    print(f"  {'train':<9} {words:<56} {time.monotonic() - start:6.1f} s", flush=True)
+    print(f"  {'train':<11} {words:<56} {time.monotonic() - start:6.1f} s", flush=True)
 
 
 def train() -> str:

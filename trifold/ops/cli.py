@@ -243,7 +243,7 @@ def _image(built: "Built", push: str) -> "Image":
         sizes = images.breakdown(made)
         parts = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in sizes.items())
         said.append(f"{made.name}{'' if made.new else ', there already'}")
-    print_line(f"  {'':<9} {sum(sizes.values()) / 1e6:.0f} MB: {parts}")
+    print_line(f"  {'':<11} {sum(sizes.values()) / 1e6:.0f} MB: {parts}")
     if push:
         with step("push") as said:
             made = images.push(made, push)

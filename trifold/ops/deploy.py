@@ -117,10 +117,14 @@ def _upgrade(target: Target, values: Sequence[Path], seconds: int, revision: int
 
 
 def _watch(process: "subprocess.Popen[str]", target: Target, known: dict[str, kube.Object]) -> bool:
-    """Wait for Helm; True as soon as a new pod cannot become ready."""
+    """Wait for Helm; True as soon as a new pod will not become ready, however long one waits."""
+    well = time.monotonic()
     while process.poll() is None:
         time.sleep(POLL_SECONDS)
-        if kube.hopeless(_new(target, known)):
+        patience = kube.patience(_new(target, known))
+        if patience is None:
+            well = time.monotonic()
+        elif time.monotonic() - well >= patience:
             return True
     return False
 

@@ -15,10 +15,16 @@ from trifold.ops.home import ROOT
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
 MODELS = "app.kubernetes.io/name=model-serving"
-HOPELESS = frozenset(
-    {"CrashLoopBackOff", "CreateContainerConfigError", "ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName"}
-)
-"""Reasons for which a container waits that no time mends."""
+HOPELESS = {
+    "CrashLoopBackOff": 0,
+    "CreateContainerConfigError": 0,
+    "ErrImageNeverPull": 0,
+    "ErrImagePull": 12,
+    "ImagePullBackOff": 12,
+    "InvalidImageName": 0,
+}
+"""Reasons for which a container waits that time hardly mends, and for how many seconds to hope all the same: an image is
+asked for again after 10."""
 LINES = 12
 
 Object = Any
@@ -130,9 +136,9 @@ def pods(target: Target) -> dict[str, Object]:
     return {pod.metadata.uid: pod for pod in found.items}
 
 
-def hopeless(found: Sequence[Object]) -> bool:
-    """Whether one of the pods will not become ready however long one waits."""
-    return any(reason in HOPELESS for pod in found for reason, _ in _waiting(pod))
+def patience(found: Sequence[Object]) -> int | None:
+    """For how many seconds to wait for the pods while they stay as they are; None: nothing is wrong with them yet."""
+    return min((HOPELESS[reason] for pod in found for reason, _ in _waiting(pod) if reason in HOPELESS), default=None)
 
 
 def last_words(target: Target, found: Sequence[Object]) -> str:

@@ -49,4 +49,4 @@ def step(name: str) -> Iterator[list[str]]:
     start = time.monotonic()
     with console.status(f"{name} …"):
         yield said
-    print_line(escape(f"  {name:<9} {' '.join(said):<56} {time.monotonic() - start:6.1f} s"))
+    print_line(escape(f"  {name:<11} {' '.join(said):<56} {time.monotonic() - start:6.1f} s"))
