@@ -89,7 +89,7 @@ def test_version_2_replaces_version_1_and_helm_rolls_back(trifold, light, servin
     ("broken", "words"),
     [
         ({"model": {"digest": "0" * 64}}, "have changed: expected digest 000000000000"),
-        ({"image": {"tag": "v9-nosuch"}}, r"ImagePullBackOff.*v9-nosuch"),
+        ({"image": {"tag": "v9-nosuch"}}, r"(ErrImagePull|ImagePullBackOff), .*v9-nosuch"),
         ({"online": {**releases.SMALL["online"], "resources": {
             "requests": {"cpu": "50m", "memory": "40Mi"}, "limits": {"cpu": "1", "memory": "40Mi"}}}}, "OOMKilled"),
     ],

@@ -23,8 +23,8 @@ HOPELESS = {
     "ImagePullBackOff": 12,
     "InvalidImageName": 0,
 }
-"""Reasons for which a container waits that time hardly mends, and for how many seconds to hope all the same: an image is
-asked for again after 10."""
+"""Reasons for which a container waits that time hardly mends, and for how many seconds to hope all the same: an image
+is asked for again after 10."""
 LINES = 12
 
 Object = Any
@@ -151,7 +151,7 @@ def last_words(target: Target, found: Sequence[Object]) -> str:
     lines = [f"pod {name}: {reason}{f', {message}' if message else ''}" for reason, message in _waiting(pod)]
     lines += [f"pod {name}: {words}" for words in _ends(pod)]
     log = _log(target, pod)
-    if not log:
+    if not (lines or log):
         lines += _events(target, name)
     return "\n".join(f"    {line[:300]}" for line in [*(lines or [f"pod {name}: not ready"]), *log][-LINES:])
 
