@@ -9,10 +9,10 @@ from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
 
 from tests.charts import render
 from tests.charts.objects import of_kind, template, where
+from tests.cluster import kube
 
 pytestmark = pytest.mark.cluster
 
-RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 OPTIONAL = {"HTTPRoute"}
 """Kinds that a cluster may lack; every other one has to be there."""
 
@@ -20,11 +20,8 @@ OPTIONAL = {"HTTPRoute"}
 @pytest.fixture(scope="module")
 def namespace(cluster):
     """A namespace for all renders, since a dry run leaves nothing in it; deleted afterwards."""
-    name = f"test-{secrets.token_hex(4)}"
-    core = client.CoreV1Api()
-    core.create_namespace({"metadata": {"name": name, "labels": {**RESTRICTED, "trifold.dev/test": "true"}}})
-    yield name
-    core.delete_namespace(name)
+    with kube.fresh_namespace() as name:
+        yield name
 
 
 @pytest.fixture(scope="module")

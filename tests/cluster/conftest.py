@@ -1,37 +1,22 @@
 """Fresh namespaces in the session's cluster, looked into when a test fails; a small model of two versions to deploy."""
 
-import secrets
-from contextlib import contextmanager
-
 import pytest
 from kubernetes import client
 
 from tests.cluster import kube, releases
 
-RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
-
-
-@contextmanager
-def fresh_namespace():
-    """A new namespace that enforces Pod Security `restricted`, deleted afterwards."""
-    name = f"test-{secrets.token_hex(4)}"
-    core = client.CoreV1Api()
-    core.create_namespace({"metadata": {"name": name, "labels": {**RESTRICTED, "trifold.dev/test": "true"}}})
-    yield name
-    core.delete_namespace(name)
-
 
 @pytest.fixture
 def namespace(cluster, python_image):
     """A namespace of the test's own."""
-    with fresh_namespace() as name:
+    with kube.fresh_namespace() as name:
         yield name
 
 
 @pytest.fixture(scope="module")
 def models(cluster, python_image):
     """A namespace for the module's releases."""
-    with fresh_namespace() as name:
+    with kube.fresh_namespace() as name:
         yield name
 
 
@@ -57,10 +42,7 @@ def python_image(cluster):
 @pytest.fixture(scope="session")
 def policies(cluster, python_image):
     """Skips where a connection that a NetworkPolicy forbids goes through: no plugin here enforces them."""
-    core = client.CoreV1Api()
-    name = f"test-{secrets.token_hex(4)}"
-    core.create_namespace({"metadata": {"name": name, "labels": RESTRICTED}})
-    try:
+    with kube.fresh_namespace() as name:
         kube.start(name, kube.pod("server", kube.SERVER))
         kube.service(name, "server")
         kube.serves(name, "server")
@@ -68,8 +50,6 @@ def policies(cluster, python_image):
         deny = {"metadata": {"name": "deny"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}}
         client.NetworkingV1Api().create_namespaced_network_policy(name, deny)
         passed = kube.fetch(name, f"http://server:{kube.PORT}/", reached=False, name="after") == "200"
-    finally:
-        core.delete_namespace(name)
     if passed:
         pytest.skip("negative control: a forbidden connection went through, so this cluster enforces no NetworkPolicy")
 

@@ -1,6 +1,8 @@
 """What the cluster tests share: pods that may run anywhere, waits that end, and what to look at when a test failed."""
 
+import secrets
 import time
+from contextlib import contextmanager
 
 from kubernetes import client
 from kubernetes.client import ApiException
@@ -15,6 +17,7 @@ SECURITY = {
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 SERVER = ["python", "-m", "http.server", "8080", "--directory", "/etc"]
 PORT = 8080
 
@@ -29,6 +32,18 @@ def wait(what, probe, seconds=90):
             return state
         time.sleep(0.25)
     raise AssertionError(f"{what}: not after {seconds} s; last seen: {state}")
+
+
+@contextmanager
+def fresh_namespace():
+    """A new namespace that enforces Pod Security `restricted`, deleted afterwards."""
+    name = f"test-{secrets.token_hex(4)}"
+    core = client.CoreV1Api()
+    core.create_namespace({"metadata": {"name": name, "labels": {**RESTRICTED, "trifold.dev/test": "true"}}})
+    try:
+        yield name
+    finally:
+        core.delete_namespace(name)
 
 
 def pod(name, command, *, labels=None, node=None, volumes=None, mounts=None, cpu="20m"):

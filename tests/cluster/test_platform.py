@@ -12,7 +12,6 @@ from kubernetes import client
 from kubernetes.stream import stream
 
 from tests.cluster import kube
-from tests.cluster.conftest import RESTRICTED
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,25 +106,12 @@ for database in ("postgres", "template1"):
 @pytest.fixture(scope="module")
 def namespace(cluster, python_image):
     """A namespace for the platform that denies what its chart does not allow, as the real one does."""
-    name = f"test-{secrets.token_hex(4)}"
-    core, networking = client.CoreV1Api(), client.NetworkingV1Api()
-    core.create_namespace({"metadata": {"name": name, "labels": {**RESTRICTED, "trifold.dev/test": "true"}}})
-    for manifest in yaml.safe_load_all((ROOT / "k8s/namespaces/platform.yaml").read_text()):
-        if manifest["kind"] == "NetworkPolicy":
-            del manifest["metadata"]["namespace"]
-            networking.create_namespaced_network_policy(name, manifest)
-    yield name
-    core.delete_namespace(name)
-
-
-@pytest.fixture(scope="module")
-def models(cluster, python_image):
-    """A namespace for releases and clients."""
-    name = f"test-{secrets.token_hex(4)}"
-    core = client.CoreV1Api()
-    core.create_namespace({"metadata": {"name": name, "labels": {**RESTRICTED, "trifold.dev/test": "true"}}})
-    yield name
-    core.delete_namespace(name)
+    with kube.fresh_namespace() as name:
+        for manifest in yaml.safe_load_all((ROOT / "k8s/namespaces/platform.yaml").read_text()):
+            if manifest["kind"] == "NetworkPolicy":
+                del manifest["metadata"]["namespace"]
+                client.NetworkingV1Api().create_namespaced_network_policy(name, manifest)
+        yield name
 
 
 @pytest.fixture(scope="module")

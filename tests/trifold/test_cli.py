@@ -23,6 +23,11 @@ def trifold(*arguments, **environment):
     )
 
 
+def interruptible():
+    """A shell lets what it starts in the background ignore Ctrl-C, and so would the tests' own children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def assert_one_sentence(done, words):
     """What a user sees of a refusal."""
     assert done.returncode == 1, done.stderr
@@ -125,7 +130,9 @@ def test_serve_prints_a_line_to_try_and_ends_cleanly(built_customers, free_port,
     """The printed curl line is the first thing a newcomer runs, Ctrl-C the last."""
     port = str(free_port())
     command = [TRIFOLD, "serve", "customers/1", "--port", port]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible
+    ) as process:
         line = next(line for line in process.stdout if line.startswith("curl "))
         answer = subprocess.run(
             ["sh", "-c", line.replace("curl", "curl -s", 1)], capture_output=True, text=True, check=True

@@ -104,7 +104,7 @@ def _upgrade(target: Target, values: Sequence[Path], seconds: int, revision: int
             lost = _watch(process, target, known)
         finally:
             if process.poll() is None:
-                process.send_signal(signal.SIGINT)  # Helm marks the revision as failed
+                process.send_signal(signal.SIGTERM)  # Helm marks the revision as failed
         said, _ = process.communicate()
     if process.returncode == 0 and not lost:
         return
