@@ -48,9 +48,12 @@ def kind_config(settings: Settings, *, own_network: bool) -> dict[str, Any]:
         {"containerPort": NODE_PORTS[name], "hostPort": port, "listenAddress": "127.0.0.1"}
         for name, port in settings.ports.items()
     ]
-    kubelet: dict[str, Any] = {"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1"}
-    # An image that was loaded, and pulled as well under a registry's name, would be asked for at a registry again.
-    kubelet["imagePullCredentialsVerificationPolicy"] = "NeverVerify"
+    kubelet: dict[str, Any] = {
+        "kind": "KubeletConfiguration",
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        # An image that was loaded, and pulled as well under a registry's name, would be asked for at a registry again.
+        "imagePullCredentialsVerificationPolicy": "NeverVerify",
+    }
     if machine.cgroup_version() == 1:
         kubelet["failCgroupV1"] = False
     workers = [{"role": "worker"}] * (settings.nodes - 1)

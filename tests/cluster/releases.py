@@ -14,7 +14,6 @@ from kubernetes.stream import stream
 
 from tests.cluster import kube
 
-ROOT = Path(__file__).resolve().parents[2]
 NAME = "light"
 SMALL = {"online": {"autoscaling": {"enabled": False}, "replicas": 1, "drainSeconds": 2}}
 

@@ -217,9 +217,8 @@ def test_the_printed_commands_do_the_same(trifold, light, serving, models, folde
 
 def test_plain_helm_installs_by_digest_from_a_registry(trifold, light, models, folder, registry_address):
     """With nothing of Trifold's on PATH: the lock file, the chart, Helm, and a real registry."""
-    address = registry_address
     file = folder / "pushed.lock.yaml"
-    trifold("build", light[0], "--push", address, "--lock", file, folder=folder)
+    trifold("build", light[0], "--push", registry_address, "--lock", file, folder=folder)
     digest = re.search(r'digest: "(sha256:[0-9a-f]{64})"', file.read_text()).group(1)
     environment = {"KUBECONFIG": trifold.environment["KUBECONFIG"], "PATH": f"{folder / 'bin'}:/usr/bin:/bin"}
     environment["HOME"] = str(folder)
@@ -253,7 +252,7 @@ def test_plain_helm_installs_by_digest_from_a_registry(trifold, light, models, f
         )
         assert "answers its example" in helm("test", "plain", "-n", models, "--logs")
         (pod,) = releases.pods("plain", models)
-        assert pod.spec.containers[0].image == f"{address}/light@{digest}"
+        assert pod.spec.containers[0].image == f"{registry_address}/light@{digest}"
         assert digest in pod.status.container_statuses[0].image_id
     finally:
         helm("uninstall", "plain", "-n", models, "--wait")

@@ -136,7 +136,7 @@ def deploy(
         with step("cluster") as said:
             kube.connect(target.context)
             kube.require_namespace(target)
-            helm.history(Target(release or "none", namespace, target.context))
+            helm.require()
             said.append(f"namespace {namespace}, Pod Security restricted")
     built = _build(model, trust, allow_pickle)
     target = Target(release or release_of(built.tag.partition(":")[0]), namespace, target.context)

@@ -64,12 +64,11 @@ def load_command(image: str) -> list[str]:
     return ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "k8s.kind", "load", image]
 
 
-def recover(target: Target) -> str:
-    """Undo what a deploy that was killed left half done, which Helm would refuse to touch; says what was done."""
+def recover(target: Target) -> None:
+    """Undo what a deploy that was killed left half done, which Helm would refuse to touch."""
     states = [entry["status"] for entry in helm.history(target)]
     if states and (states[-1].startswith(("pending", "uninstalling")) or not set(states) & set(GOOD)):
-        return _go_back(target, SECONDS)
-    return ""
+        _go_back(target, SECONDS)
 
 
 def undeploy(target: Target) -> bool:
@@ -81,7 +80,7 @@ def undeploy(target: Target) -> bool:
     with alone(target):
         if not helm.history(target):
             return False
-        helm.run(target.command("uninstall", "--wait", "--timeout", f"{SECONDS}s"))
+        helm.run(target.uninstall(SECONDS))
         return True
 
 
@@ -140,7 +139,7 @@ def _go_back(target: Target, seconds: int) -> str:
     if revisions[-1]["status"] == "uninstalling":
         good = []
     if not good:
-        helm.run(target.command("uninstall", "--wait", "--timeout", f"{seconds}s"))
+        helm.run(target.uninstall(seconds))
         return "It was removed, as nothing served before."
     helm.run(target.command("rollback", str(good[-1]), "--wait", "--timeout", f"{seconds}s"))
     return f"Revision {good[-1]} is back, which served before."

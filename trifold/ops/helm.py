@@ -36,11 +36,15 @@ class Target:
         where = ["--namespace", self.namespace, *(["--kube-context", self.context] if self.context else [])]
         return ["helm", verb, self.release, *arguments, *where]
 
-    def upgrade(self, values: Sequence[Path], seconds: int, *more: str) -> list[str]:
+    def upgrade(self, values: Sequence[Path], seconds: int) -> list[str]:
         """Install or upgrade, and wait until all pods are ready."""
         files = [word for file in values for word in ("--values", str(file))]
         wait = ["--wait", "--timeout", f"{seconds}s"]
-        return self.command("upgrade", str(CHART), "--install", *files, *more, *wait)
+        return self.command("upgrade", str(CHART), "--install", *files, *wait)
+
+    def uninstall(self, seconds: int) -> list[str]:
+        """Remove the release, and wait until its objects are gone."""
+        return self.command("uninstall", "--wait", "--timeout", f"{seconds}s")
 
     def test(self, seconds: int) -> list[str]:
         """Make a real prediction and compare it."""
@@ -59,14 +63,23 @@ def run(command: Sequence[str]) -> str:
     return done.stdout
 
 
+def require() -> None:
+    """Make sure that there is a Helm.
+
+    Raises:
+        DeployError: It is not on PATH.
+    """
+    if not shutil.which("helm"):
+        raise DeployError('helm is not on PATH: install Helm 3 or 4; after `make cluster`: eval "$(make -s env)".')
+
+
 def history(target: Target) -> list[dict[str, Any]]:
     """The release's revisions, oldest first; none if there is no such release.
 
     Raises:
         DeployError: Helm is not there, or the cluster does not answer.
     """
-    if not shutil.which("helm"):
-        raise DeployError('helm is not on PATH: install Helm 3 or 4; after `make cluster`: eval "$(make -s env)".')
+    require()
     try:
         return list(json.loads(run(target.command("history", "--output", "json"))))
     except DeployError as error:
