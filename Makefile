@@ -1,6 +1,6 @@
 # Each target is one line into the tool that does it. ARGS goes through to pytest: make test ARGS="-k contract"
 .DEFAULT_GOAL := help
-.PHONY: help .venv serve up cluster down env images test test-fast prove-cluster prove-rollout bench lint format lock clean
+.PHONY: help .venv serve up cluster down env images browser postgres test test-fast prove-cluster prove-rollout prove-batch bench bench-batch lint format lock clean
 bin := .venv/bin
 
 help: ## List the targets
@@ -27,10 +27,16 @@ env: .venv ## Print what a shell needs for trifold and the cluster: eval "$$(mak
 images: .venv ## Build the images of k8s/images
 	@$(bin)/python -m k8s.kind build
 
-test: cluster ## Run every test, in parallel and in random order
+browser: .venv ## Find Chromium and axe-core for the tests of the page, or install them
+	@tools/browser
+
+postgres: ## Find PostgreSQL's server for the tests of batch jobs, or install it
+	@tools/postgres
+
+test: cluster browser postgres ## Run every test, in parallel and in random order
 	@$(bin)/python -m pytest -n auto --dist loadfile $(ARGS)
 
-test-fast: .venv ## Run the tests that are not marked slow or cluster
+test-fast: browser postgres ## Run the tests that are not marked slow or cluster
 	@$(bin)/python -m pytest -n auto --dist loadfile -m "not slow and not cluster" $(ARGS)
 
 prove-cluster: .venv ## Kill the making of a cluster at every stage and see it end well (20 minutes)
@@ -39,8 +45,14 @@ prove-cluster: .venv ## Kill the making of a cluster at every stage and see it e
 prove-rollout: cluster ## Roll out 20 times and kill 40 pods under load, and count what fails (25 minutes)
 	@TRIFOLD_PROVE=1 $(bin)/python -m pytest tests/cluster/test_rollout.py -s -p no:randomly $(ARGS)
 
+prove-batch: .venv postgres ## Kill batch runs 200 times, start them twice, crash their database (15 minutes)
+	@TRIFOLD_PROVE=1 $(bin)/python -m pytest tests/trifold/test_batch_kills.py tests/trifold/test_batch_files_kills.py -s -p no:randomly $(ARGS)
+
 bench: .venv ## Measure requests a second beside the peers (benchmarks/README.md)
 	@$(bin)/python benchmarks/online.py $(ARGS)
+
+bench-batch: .venv ## Measure rows a second of a batch job beside the peers (benchmarks/README.md)
+	@$(bin)/python benchmarks/batch.py $(ARGS)
 
 lint: .venv ## Check style (ruff) and types (mypy)
 	@$(bin)/ruff check . && $(bin)/ruff format --check . && $(bin)/mypy

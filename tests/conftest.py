@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.served", "tests.chromium", "tests.postgres", "tests.s3", "tests.batch"]
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # Locks and environments are named by their content, so workers and runs may share them; registries are not.

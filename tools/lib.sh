@@ -23,3 +23,27 @@ uv_settings() {
     [ -z "$index" ] || export UV_DEFAULT_INDEX="$index"
     [ -z "$extra" ] || export UV_INDEX="$extra"
 }
+
+fail() { echo "error: $1" >&2; exit 1; }
+
+# Two makes at once: the second waits for the first.
+wait_for_turn() {
+    if command -v flock >/dev/null; then
+        exec 9>.venv.lock
+        flock 9
+    fi
+}
+
+# apt_install STEP WHAT WHO PACKAGE…: install Debian's packages, or say what is missing for whom.
+apt_install() {
+    part=$1 what=$2 who=$3
+    shift 3
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
+        fail "$what is missing and $who need it; install it (on Debian: sudo apt-get install $*)."
+    began=$(now)
+    export DEBIAN_FRONTEND=noninteractive
+    set -- -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 install --yes --no-install-recommends "$@"
+    apt-get "$@" >/dev/null 2>&1 || { apt-get -qq update >/dev/null 2>&1 && apt-get "$@" >/dev/null; } ||
+        fail "apt-get could not install $what."
+    step "$part" "$what installed from Debian's packages" "$began"
+}

@@ -1,15 +1,21 @@
 """Trifold: a model from MLflow's registry as a web service, a batch job and a stream consumer."""
 
+from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["log_model"]
+__all__ = ["Feature", "ImageInput", "log_model", "read_pictures"]
+
+# Imported when asked for: training needs mlflow, which a running image does not carry.
+_HOMES = {
+    "Feature": "trifold.profile",
+    "ImageInput": "trifold.profile",
+    "log_model": "trifold.training",
+    "read_pictures": "trifold.training",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # log_model needs mlflow, which a running image does not carry: it is imported when asked for.
-    if name == "log_model":
-        from trifold.training import log_model
-
-        return log_model
-    raise AttributeError(f"module 'trifold' has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'trifold' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -14,7 +14,7 @@ import numpy as np
 from trifold.checked import Checked, Extra, text
 from trifold.columns import check_columns
 from trifold.errors import ParamsRefused, Reject
-from trifold.profile import Profile
+from trifold.profile import ImageInput, Profile
 from trifold.rows import Array, Rows
 from trifold.signature import Column, Param, Signature, parse
 from trifold.tensors import check_tensor
@@ -57,6 +57,16 @@ class Contract:
         """Read what `to_json` gave."""
         profile = document["profile"]
         return cls.read(document["signature"], Profile.from_json(profile) if profile else None)
+
+    @property
+    def image(self) -> ImageInput | None:
+        """What pictures it takes; None for a model of anything else."""
+        return self.profile.image if self.profile else None
+
+    @property
+    def takes_tables(self) -> bool:
+        """Whether its rows have columns, as those of a table do; a tensor has none."""
+        return self.signature.tensor is None
 
     def check_rows(self, rows: Sequence[Any], extra: Extra = "refuse") -> Checked:
         """Check decoded JSON rows: objects by column, or lists for a tensor and for columns without names."""

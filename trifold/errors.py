@@ -26,6 +26,7 @@ RULES = {
     "not_finite": "NaN or an infinite number",
     "out_of_range": "a number or time that the type cannot hold",
     "shape": "a tensor or list of another shape",
+    "image": "a file that is no picture which is taken",
     "param": "a parameter that the model does not have, or of another type",
     "refused_by_model": "the model itself raised ValueError for this row",
 }
@@ -169,6 +170,22 @@ class DeployError(TrifoldError):
 
 class ServeError(TrifoldError):
     """The server could not be started."""
+
+
+class JobError(TrifoldError):
+    """A batch job is described or set up in a way that cannot be run: its schedule, query, sink, slot or database."""
+
+
+class InputRefused(TrifoldError):
+    """A slot's input cannot be scored as a whole: wrong columns, keys missing or twice, too many rejects."""
+
+
+class SlotCommitted(TrifoldError):
+    """Another version has committed this slot, and nobody asked to replace it."""
+
+
+class Unavailable(TrifoldError):
+    """A database or storage is away, or another process has just taken over; trying again may help."""
 
 
 def _listed(columns: Sequence[str]) -> str:

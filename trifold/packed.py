@@ -63,6 +63,21 @@ class Packed:
     description: str = ""
     interface: int = INTERFACE
 
+    @property
+    def profile(self) -> Mapping[str, Any]:
+        """The profile, as JSON values; empty for a model logged without one."""
+        return self.contract.get("profile") or {}
+
+    @property
+    def title(self) -> str:
+        """What people call it: as its profile says, or else its name."""
+        return self.profile.get("title") or self.name
+
+    @property
+    def about(self) -> str:
+        """What it answers, in a sentence or two: as its profile says, or else the registry."""
+        return self.profile.get("description") or self.description
+
     def write(self, folder: Path) -> None:
         """Write the JSON beside the artifact."""
         (folder / FILE).write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n")

@@ -1,14 +1,20 @@
 """The profile: what a signature cannot say about a model. Optional; written by `trifold.log_model`."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trifold.errors import ProfileError
+from trifold.likeness import Likeness
 
 FORMAT = 1
+CHANNELS = {"L": 1, "RGB": 3}
+"""Numbers a pixel, by Pillow's name of the mode."""
+MOST_SIDE = 1024
+"""Pixels; a row of a larger picture would be larger than a request may be."""
 FILE = "profile.json"
 REFERENCE_FILE = "reference.parquet"
 LACKS = (
@@ -43,6 +49,51 @@ class Feature:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A picture that the page offers to try; `file` is its name in the artifact's extra files."""
+
+    file: str
+    title: str
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """What a model of pictures is given: a row is the pixels of a picture of this size, line by line.
+
+    Attributes:
+        width: In pixels.
+        height: In pixels.
+        mode: "L" for grey, a number a pixel; "RGB" for colour, three.
+        samples: Pictures to try.
+        likeness: How to tell a picture that is nothing like the training pictures; None: no answer is warned of.
+    """
+
+    width: int
+    height: int
+    mode: str = "L"
+    samples: tuple[Sample, ...] = ()
+    likeness: Likeness | None = None
+
+    def __post_init__(self) -> None:
+        whole = all(type(side) is int and 0 < side <= MOST_SIDE for side in (self.width, self.height))
+        if not whole or self.mode not in CHANNELS:
+            raise ProfileError(
+                f"The image input is {self.width!r} x {self.height!r}, mode {self.mode!r}; "
+                f"two whole numbers from 1 to {MOST_SIDE} and one of {', '.join(CHANNELS)} are expected."
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a picture as an array."""
+        return (self.height, self.width) if self.mode == "L" else (self.height, self.width, CHANNELS[self.mode])
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in a row."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
 class Profile:
     """All that the profile holds.
 
@@ -52,7 +103,10 @@ class Profile:
         key: Column that identifies a row; it is no feature.
         threshold: A classifier's answer whose probability is below is called not sure.
         interval: Half width of a regressor's conformal interval, in the prediction's unit.
-        image: Size and mode of an image input, such as {"width": 64, "height": 64, "mode": "L"}.
+        unit: Unit of a regressor's prediction.
+        classes: Words for a classifier's classes, by label, such as {"Yes": "This customer will probably leave."}.
+        note: What whoever reads an answer has to know, such as that it is no medical advice.
+        image: For a model of pictures.
         features: By column.
     """
 
@@ -61,7 +115,10 @@ class Profile:
     key: str | None = None
     threshold: float | None = None
     interval: float | None = None
-    image: Mapping[str, Any] | None = None
+    unit: str | None = None
+    classes: Mapping[str, str] = field(default_factory=dict)
+    note: str | None = None
+    image: ImageInput | None = None
     features: Mapping[str, Feature] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -83,8 +140,9 @@ class Profile:
                     f"The profile has format {found}, this Trifold reads {FORMAT}; log the model again with this one."
                 )
             features = {name: _feature(value) for name, value in fields.pop("features", {}).items()}
-            return cls(features=features, **fields)
-        except (AttributeError, TypeError, ValueError) as error:
+            image = fields.pop("image", None)
+            return cls(features=features, image=None if image is None else _image(image), **fields)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ProfileError(f"The profile cannot be read: {error}; log the model again.") from None
 
 
@@ -113,3 +171,10 @@ def _feature(value: Mapping[str, Any]) -> Feature:
     fields = dict(value)
     choices = fields.pop("choices", None)
     return Feature(choices=None if choices is None else tuple(choices), **fields)
+
+
+def _image(value: Mapping[str, Any]) -> ImageInput:
+    fields = dict(value)
+    samples = tuple(Sample(**sample) for sample in fields.pop("samples", ()))
+    likeness = fields.pop("likeness", None)
+    return ImageInput(samples=samples, likeness=likeness and Likeness.from_json(likeness), **fields)

@@ -66,11 +66,10 @@ def openapi(
         "required": ["rows"],
         "additionalProperties": False,
     }
-    title = (contract.profile.title if contract.profile else None) or packed.name
     example = {"rows": list(packed.input_example)}
     return {
         "openapi": OPENAPI,
-        "info": {"title": title, "version": packed.version, "description": packed.description},
+        "info": {"title": packed.title, "version": packed.version, "description": packed.description},
         "paths": {
             "/predict": {
                 "post": {
@@ -90,10 +89,52 @@ def openapi(
                     },
                 }
             },
+            **_file_paths(contract, labels),
             "/model": {"get": _plain("model", "What is served: version, digest, parity, signature, example")},
             "/livez": {"get": _plain("livez", "Whether the process is alive")},
             "/readyz": {"get": _plain("readyz", "Whether predictions are served")},
         },
+    }
+
+
+def _file_paths(contract: Contract, labels: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """The routes that take a file: a picture where the model takes one, else a table where it has columns."""
+    text = {"type": "string"}
+    if contract.image:
+        form = {
+            "type": "object",
+            "properties": {"image": {**text, "contentMediaType": "application/octet-stream"}},
+            "required": ["image"],
+        }
+        answer = _answer_schema(contract, labels)
+        answer["properties"]["like_training"] = {"type": "array", "items": {"type": "boolean"}}
+        return {"/predict/image": _file_path("image", "Predict a picture", "multipart/form-data", form, answer)}
+    if not contract.takes_tables:
+        return {}
+    csv = _file_path(
+        "csv", "Predict a table; it comes back with an answer or a reason in each row", "text/csv", text, text
+    )
+    csv["post"]["responses"]["200"]["content"] = {"text/csv": {"schema": text}}
+    return {"/predict/csv": csv}
+
+
+def _file_path(
+    name: str, summary: str, media: str, request: Mapping[str, Any], answer: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "post": {
+            "operationId": f"predict_{name}",
+            "summary": summary,
+            "requestBody": {"required": True, "content": {media: {"schema": dict(request)}}},
+            "responses": {
+                "200": _response("The prediction", answer),
+                "408": _errors("A body that does not come in time"),
+                "413": _errors("Too large a file"),
+                "415": _errors(f"Another type of body than {media}"),
+                "422": _errors("A file that is refused: what was expected, what came"),
+                "503": _errors("Too many requests wait; try again after the seconds in Retry-After"),
+            },
+        }
     }
 
 

@@ -1,29 +1,27 @@
 """Training's side: log a scikit-learn model so that nothing it needs to be served is forgotten."""
 
 import importlib.metadata
-import json
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
-import pandas as pd
 import skops.io
 from mlflow.models import infer_signature
 from mlflow.models.model import ModelInfo
 
+from trifold import pictures
 from trifold.contract import Contract
 from trifold.errors import ProfileError, UntrustedModel
-from trifold.profile import FILE, REFERENCE_FILE, Feature, Profile
+from trifold.ops import profiling
+from trifold.profile import Feature, ImageInput, Profile
+from trifold.rows import Array
 from trifold.trust import TRUSTED
 
-REFERENCE_ROWS = 1_000
 EXAMPLE_ROWS = 5
-MOST_CHOICES = 30
-QUANTILES = tuple(round(0.1 * tenth, 1) for tenth in range(11))
 REQUIREMENTS = ("scikit-learn", "numpy", "scipy", "pandas", "skops")
 
 
@@ -39,6 +37,11 @@ def log_model(
     key: str | None = None,
     threshold: float | None = None,
     interval: float | None = None,
+    unit: str | None = None,
+    classes: Mapping[str, str] | None = None,
+    note: str | None = None,
+    image: ImageInput | None = None,
+    samples: Mapping[str, bytes] | None = None,
     trusted: Sequence[str] = (),
     extra_requirements: Sequence[str] = (),
     **options: Any,
@@ -58,6 +61,12 @@ def log_model(
         key: Column that identifies a row in batch jobs; it is no feature.
         threshold: A classifier's answer whose probability is below is called not sure; from 0 to 1.
         interval: Half width of a regressor's conformal interval, in the prediction's unit.
+        unit: Unit of a regressor's prediction.
+        classes: Words for a classifier's classes, by label as it stands in answers ("Yes", "0", "true").
+        note: What whoever reads an answer has to know, such as that it is no medical advice.
+        image: Size and mode of the pictures that `X` holds, a picture a row (see `read_pictures`); with it servers take
+            picture files, and warn of one that is nothing like `X`.
+        samples: PNG or JPEG files that the page offers to try, by title.
         trusted: Names of types beyond scikit-learn's that you vouch for.
         extra_requirements: What the model needs beyond scikit-learn, numpy, scipy, pandas and skops.
         options: Passed on to `mlflow.sklearn.log_model`.
@@ -65,8 +74,14 @@ def log_model(
     Raises:
         SignatureError: A column has a type that no scikit-learn model takes.
         UntrustedModel: The estimator holds types that are neither scikit-learn's nor in `trusted`.
-        ProfileError: `features` names a column that `X` does not have, or `threshold` is no probability.
+        ProfileError: What is said of the model does not fit it or `X`: a column or class that there is not, a threshold
+            that is no probability, pictures of another size, a sample that servers would refuse.
     """
+    samples = samples or {}
+    if image is not None:
+        image = profiling.image_input(image, X, samples)
+    elif samples:
+        raise ProfileError("samples are pictures for a model of pictures; say with image which size it takes.")
     with warnings.catch_warnings():
         # MLflow's hint that integers cannot be missing; the contract has an answer to that.
         warnings.filterwarnings("ignore", message="Hint: Inferred schema")
@@ -78,11 +93,15 @@ def log_model(
         key=key,
         threshold=threshold,
         interval=interval,
-        features=_features(X, features or {}),
+        unit=unit,
+        classes=classes or {},
+        note=note,
+        image=image,
+        features=profiling.features(X, features or {}),
     )
-    _check_profile(profile, contract)
+    profiling.require_fit(profile, model, contract)
     with tempfile.TemporaryDirectory() as folder:
-        files = _write(Path(folder), profile, X)
+        files = profiling.write(Path(folder), profile, X, samples)
         info: ModelInfo = mlflow.sklearn.log_model(
             model,
             name=name,
@@ -98,6 +117,33 @@ def log_model(
     return info
 
 
+def read_pictures(sources: Iterable[bytes | Path], image: ImageInput) -> Array:
+    """Read pictures as servers do, for a model that is logged with this `image`.
+
+    Args:
+        sources: PNG or JPEG files, or where they are.
+        image: Size and mode that they are brought to.
+
+    Returns:
+        Array of uint8, shape (pictures, image.numbers).
+
+    Raises:
+        PictureRefused: One is no such file; its message says why, and its note which.
+        OSError: One is not there.
+    """
+    rows = [_pixels(source, image) for source in sources]
+    return np.stack(rows) if rows else np.empty((0, image.numbers), np.uint8)
+
+
+def _pixels(source: bytes | Path, image: ImageInput) -> Array:
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    try:
+        return np.frombuffer(pictures.read(data, image.width, image.height, image.mode), np.uint8)
+    except pictures.PictureRefused as error:
+        error.add_note(f"It is {f'a file of {len(data)} bytes' if isinstance(source, bytes) else source}.")
+        raise
+
+
 def _trusted_types(model: Any, trusted: Sequence[str]) -> list[str]:
     needed = set(skops.io.get_untrusted_types(data=skops.io.dumps(model)))
     unknown = sorted(needed - TRUSTED - set(trusted))
@@ -108,58 +154,6 @@ def _trusted_types(model: Any, trusted: Sequence[str]) -> list[str]:
             unknown,
         )
     return sorted(needed)
-
-
-def _features(X: Any, given: Mapping[str, Feature]) -> dict[str, Feature]:
-    if not isinstance(X, pd.DataFrame):
-        return dict(given)
-    unknown = sorted(set(given) - set(map(str, X.columns)))
-    if unknown:
-        raise ProfileError(f"features names {', '.join(unknown)}, which X has no column for.")
-    return {str(column): _feature(X[column], given.get(str(column), Feature())) for column in X.columns}
-
-
-def _feature(values: pd.Series, given: Feature) -> Feature:
-    statistics: dict[str, Any] = {"missing": float(values.isna().mean())}
-    known = values.dropna()
-    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-    minimum = maximum = choices = None
-    if numeric and len(known):
-        minimum, maximum = float(known.min()), float(known.max())
-        statistics |= {"mean": float(known.mean()), "std": float(known.std(ddof=0))}
-        statistics["quantiles"] = [float(known.quantile(q)) for q in QUANTILES]
-    elif len(known) and known.map(type).isin([str, bool]).all():
-        counts = known.value_counts()
-        statistics["counts"] = {str(value): int(count) for value, count in counts.head(MOST_CHOICES).items()}
-        choices = tuple(sorted(counts.index.tolist())) if len(counts) <= MOST_CHOICES else None
-    return Feature(
-        title=given.title,
-        unit=given.unit,
-        choices=given.choices if given.choices is not None else choices,
-        minimum=given.minimum if given.minimum is not None else minimum,
-        maximum=given.maximum if given.maximum is not None else maximum,
-        statistics=statistics,
-    )
-
-
-def _check_profile(profile: Profile, contract: Contract) -> None:
-    if profile.threshold is not None and not 0 <= profile.threshold <= 1:
-        raise ProfileError(f"threshold is {profile.threshold}; a probability from 0 to 1 is expected.")
-    if profile.key and profile.key in {column.name for column in contract.signature.columns}:
-        raise ProfileError(f"key {profile.key!r} is a column of X; a key identifies a row and is no feature.")
-
-
-def _write(folder: Path, profile: Profile, X: Any) -> list[str]:
-    reference = X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X).reshape(len(X), -1))
-    sample = reference.sample(min(len(reference), REFERENCE_ROWS), random_state=0)
-    sample.columns = sample.columns.map(str)
-    (folder / FILE).write_text(json.dumps(profile.to_json(), indent=1, default=_plain))
-    sample.to_parquet(folder / REFERENCE_FILE, index=False)
-    return [str(folder / FILE), str(folder / REFERENCE_FILE)]
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def _pinned(package: str) -> str:

@@ -1,12 +1,4 @@
-"""Train the churn model, log it with Trifold's profile and call it champion.
-
-Usage: train.py [--if-missing]
-"""
-
-import argparse
-import logging
-import os
-import time
+"""Train the churn model, log it with Trifold's profile and call it champion."""
 
 import mlflow
 from data import load
@@ -19,34 +11,40 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import trifold
-from trifold.ops import registry
+from trifold.ops import registry, trainer
 from trifold.profile import Feature
 
-NAME, ALIAS = "churn", "champion"
+NAME = "churn"
+ADDRESS = f"{NAME}@champion"
 NUMBERS = ["tenure", "monthly_charges", "total_charges"]
+CLASSES = {"Yes": "This customer will probably leave.", "No": "This customer will probably stay."}
 FEATURES = {
-    "tenure": Feature(title="Months as a customer", unit="months", minimum=0),
+    "female": Feature(title="Female"),
+    "senior_citizen": Feature(title="Senior citizen"),
+    "partner": Feature(title="Lives with a partner"),
+    "dependents": Feature(title="Has dependants"),
+    "tenure": Feature(title="Time as a customer", unit="months", minimum=0),
+    "phone_service": Feature(title="Phone service"),
+    "multiple_lines": Feature(title="Several phone lines"),
+    "internet_service": Feature(title="Internet by"),
+    "online_security": Feature(title="Online security"),
+    "online_backup": Feature(title="Online backup"),
+    "device_protection": Feature(title="Device protection"),
+    "tech_support": Feature(title="Technical support"),
+    "streaming_tv": Feature(title="Streams television"),
+    "streaming_movies": Feature(title="Streams films"),
+    "contract": Feature(title="Contract"),
+    "paperless_billing": Feature(title="Paperless bills"),
+    "payment_method": Feature(title="Pays by"),
     "monthly_charges": Feature(title="Charge a month", unit="dollars", minimum=0),
     "total_charges": Feature(title="Charges so far", unit="dollars", minimum=0),
-    "contract": Feature(title="Contract"),
-    "payment_method": Feature(title="Pays by"),
-    "internet_service": Feature(title="Internet"),
 }
 
 
 def main() -> None:
     """Train unless asked not to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--if-missing", action="store_true", help=f"do nothing if {NAME}@{ALIAS} is registered")
-    options, start = parser.parse_args(), time.monotonic()
-    logging.getLogger("mlflow").setLevel(logging.ERROR)  # its progress lines say nothing that is not printed here
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    address = f"{NAME}@{ALIAS}"
-    if options.if_missing and registry.has(address):
-        words = f"{address} is registered already"
-    else:
-        words = f"{address} is version {train()}"
-    print(f"  {'train':<11} {words:<56} {time.monotonic() - start:6.1f} s", flush=True)
+    options = trainer.parser(__doc__, ADDRESS).parse_args()
+    trainer.run(ADDRESS, train, if_missing=options.if_missing)
 
 
 def train() -> str:
@@ -65,11 +63,10 @@ def train() -> str:
             title="Will this customer leave?",
             description="Whether a customer of a telephone company will leave, from contract, services and charges.",
             features=FEATURES,
+            classes=CLASSES,
             key="customer_id",
             threshold=0.6,
         )
-    client = mlflow.MlflowClient()
-    client.set_registered_model_alias(NAME, ALIAS, info.registered_model_version)
     return str(info.registered_model_version)
 
 

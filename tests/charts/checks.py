@@ -2,6 +2,7 @@
 
 import re
 
+from tests.charts.jobs import JOBS, made
 from tests.charts.objects import of_kind, pods, template, where
 from tests.charts.wiring import WIRING
 
@@ -11,6 +12,8 @@ OBJECT_LABELS = LABELS | {"app.kubernetes.io/version", "app.kubernetes.io/manage
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 SECRET = re.compile(r"(?i)passw|secret|token|_key\b|credential")
 SECRET_VALUE = re.compile(r"://[^/\s:]+:[^/\s@$]+@")
+GRANTS = ("Role", "RoleBinding")
+"""A right is given where what it is for is, which may be another namespace."""
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -45,11 +48,20 @@ def restricted(objects):
 
 
 def hardened(objects):
-    """Beyond the standard: our uid by number, a read-only root, no token, no addresses of other Services."""
+    """Beyond the standard: our uid by number, a read-only root, no token but a short one, no addresses of Services."""
     for pod in pods(objects):
         for name in ("automountServiceAccountToken", "enableServiceLinks"):
             if pod.spec.get(name) is not False:
                 yield f"{pod.where}: {name} is not false"
+        for volume, token in tokens(pod):
+            mounts = {
+                item["name"]
+                for item in pod.containers
+                for mount in item.get("volumeMounts", [])
+                if mount["name"] == volume
+            }
+            if not (600 <= token.get("expirationSeconds", 0) <= 3600 and len(mounts) == 1):
+                yield f"{pod.where}: the token in {volume} lasts over an hour, or is in {len(mounts)} containers"
         for container in pod.containers:
             context = {**pod.spec.get("securityContext", {}), **container.get("securityContext", {})}
             if not context.get("runAsUser") == context.get("runAsGroup") == UID:
@@ -59,6 +71,36 @@ def hardened(objects):
     for account in of_kind(objects, "ServiceAccount"):
         if account.get("automountServiceAccountToken") is not False:
             yield f"{where(account)} gives out its token"
+
+
+def tokens(pod):
+    """The tokens of the API that a pod asks for, with the names of their volumes."""
+    for volume in pod.spec.get("volumes", []):
+        for source in volume.get("projected", {}).get("sources", []):
+            if "serviceAccountToken" in source:
+                yield volume["name"], source["serviceAccountToken"]
+
+
+def granted(objects):
+    """A right is to read what is named, never secrets, in one namespace; who has it is an account of the release."""
+    there = {where(item) for item in objects}
+    for item in of_kind(objects, "ClusterRole", "ClusterRoleBinding"):
+        yield f"{where(item)} is for all namespaces"
+    for item in of_kind(objects, "Role"):
+        for rule in item["rules"]:
+            asked = {part for key in ("apiGroups", "resources") for part in rule[key]}
+            if set(rule["verbs"]) - {"get", "list"} or asked & {"*", "secrets", "configmaps"}:
+                yield f"{where(item)} grants {rule['verbs']} on {rule['resources']}"
+    for item in of_kind(objects, "RoleBinding"):
+        if f"Role {item['roleRef']['name']}" not in there:
+            yield f"{where(item)} grants {item['roleRef']['name']}, which is not there"
+        for subject in item["subjects"]:
+            if f"{subject['kind']} {subject['name']}" not in there or subject["kind"] != "ServiceAccount":
+                yield f"{where(item)} is for {subject['kind']} {subject['name']}"
+    having = {subject["name"] for item in of_kind(objects, "RoleBinding") for subject in item["subjects"]}
+    for pod in pods(objects):
+        if list(tokens(pod)) and pod.spec.get("serviceAccountName") not in having:
+            yield f"{pod.where} has a token that may do nothing"
 
 
 def sized(objects):
@@ -124,10 +166,12 @@ def named(objects):
     for item in objects:
         if not NAME.fullmatch(item["metadata"]["name"]):
             yield f"{where(item)} has a name that is none"
+        if item["kind"] == "CronJob" and any(not NAME.fullmatch(name) for name in made(item)):
+            yield f"{where(item)} makes names that are none: {made(item)}"
         if where(item) in seen:
             yield f"{where(item)} is there twice"
         seen.add(where(item))
-        if "namespace" in item["metadata"]:
+        if "namespace" in item["metadata"] and item["kind"] not in GRANTS:
             yield f"{where(item)} names a namespace"
 
 
@@ -146,4 +190,17 @@ def rolled(objects):
             yield f"{where(item)} has replicas, and an autoscaler that chooses them"
 
 
-CHECKS = (restricted, hardened, sized, probed, pinned, kept_secret, labelled, named, rolled, *WIRING)
+CHECKS = (
+    restricted,
+    hardened,
+    granted,
+    sized,
+    probed,
+    pinned,
+    kept_secret,
+    labelled,
+    named,
+    rolled,
+    *JOBS,
+    *WIRING,
+)

@@ -17,6 +17,7 @@ OTHER = {
         "model.runId": "a" * 32,
         "model.digest": "b" * 64,
         "model.parity": "native",
+        "model.title": "Who stays?",
         "autoscaling.averageCpu": "500m",
         "networkPolicy.gateway": PEERS,
         "networkPolicy.monitoring": PEERS,
@@ -27,6 +28,15 @@ OTHER = {
         "httpRoute.path": "/churn",
         "topologySpreadConstraints": [],
         "podAnnotations": {"example.com/scrape": "true"},
+        "batch.jobs": {"weekly": {"shards": 2}},
+        "batch.defaults.schedule": "@daily",
+        "batch.defaults.timeZone": "Europe/Berlin",
+        "batch.defaults.keep": ["segment"],
+        "batch.defaults.maxRejectRate": 0.5,
+        "batch.defaults.source.files": "s3://lake/other.csv",
+        "batch.defaults.sink.files": "s3://lake/predictions",
+        "s3.endpointUrl": "https://s3.example.com",
+        "report.trackingUri": "http://mlflow.platform:5000",
         "podLabels": {"team": "growth"},
     },
     "platform": {
@@ -40,15 +50,28 @@ OTHER = {
         "mlflow.backendStoreUriFrom": {"secretKeyRef": {"name": "database", "key": "uri"}},
         "s3.endpointUrl": "https://s3.example.com",
         "limits.body": "77m",
+        "apiServer.cidrs": ["192.0.2.0/24"],
+        "apiServer.ports": [8443],
     },
 }
 """Another value, by chart and the end of its path."""
 
 S3 = {"mlflow": {"artifactsDestination": "s3://models"}}
+LAKE = "s3://lake/customers.csv"
+BATCH = {
+    "enabled": True,
+    "jobs": {"weekly": {}},
+    "defaults": {"schedule": "@hourly", "source": {"query": "SELECT 1"}},
+    "database": {"existingSecret": "database"},
+}
 CONTEXT = {
     "model-serving": {
         "online.replicas": {"online": {"autoscaling": {"enabled": False}}},
         "online.ingress": {"online": {"ingress": {"enabled": True, "host": "churn.example.com"}}},
+        "batch.defaults.source.files": {
+            "batch": {**BATCH, "defaults": {"schedule": "@hourly", "source": {"files": LAKE}}}
+        },
+        "batch": {"batch": BATCH},
         "online.httpRoute": {"online": {"httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}}},
     },
     "platform": {

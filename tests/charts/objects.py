@@ -43,14 +43,16 @@ def of_kind(objects, *kinds):
     return [item for item in objects if item["kind"] in kinds]
 
 
+def job(item):
+    """The spec of a Job, or of those that a CronJob makes."""
+    return item["spec"]["jobTemplate"]["spec"] if item["kind"] == "CronJob" else item["spec"]
+
+
 def template(item):
     """The pod, as it stands in the object; None if there is none."""
-    spec = item.get("spec", {})
     if item["kind"] == "Pod":
         return item
-    if item["kind"] == "CronJob":
-        spec = spec["jobTemplate"]["spec"]
-    return spec.get("template") if item["kind"] in (*WORKLOADS, "Job", "CronJob") else None
+    return job(item).get("template") if item["kind"] in (*WORKLOADS, "Job", "CronJob") else None
 
 
 def pods(objects):

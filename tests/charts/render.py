@@ -50,6 +50,17 @@ def run(*arguments, stdin=None):
     return subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
 
 
+def notes(chart, file, *, namespace, values=None):
+    """What `helm install` would say in the end."""
+    where = [RELEASE, CHARTS / chart, "--namespace", namespace, "--dry-run=client"]
+    done = run(
+        "install", *where, "--values", CHARTS / chart / "ci" / file, "--values", "-", stdin=json.dumps(values or {})
+    )
+    if done.returncode:
+        raise Refused(done.stderr)
+    return done.stdout.partition("NOTES:")[2]
+
+
 def fresh(chart, file, release=RELEASE, overlay="{}"):
     """What `helm template` prints, run anew."""
     files = [*(["--values", CHARTS / chart / "ci" / file] if file else []), "--values", "-"]

@@ -10,7 +10,7 @@ from tests.charts import leaves, render
 from tests.charts.objects import of_kind, pods, template, where
 from trifold.online.server import STOP_SECONDS
 from trifold.ops import lockfile
-from trifold.packed import INTERFACE
+from trifold.packed import INTERFACE, Packed
 from trifold.settings import LEAST, MOST, THREAD_VARIABLES, Settings
 
 CHART = "model-serving"
@@ -20,14 +20,22 @@ ALWAYS = {f"{kind} churn-online" for kind in ("Deployment", "NetworkPolicy", "Se
     "Pod churn-test",
 }
 SCALED = {"HorizontalPodAutoscaler churn-online", "PodDisruptionBudget churn-online"}
+BATCH = {f"{kind} churn-batch" for kind in ("NetworkPolicy", "ServiceAccount")} | {"Pod churn-test-batch"}
 OBJECTS = {
     "minimal-values.yaml": ALWAYS | SCALED,
     "fixed-replicas-values.yaml": ALWAYS,
     "digest-values.yaml": ALWAYS | SCALED,
     "ingress-values.yaml": ALWAYS | SCALED | {"Ingress churn-online"},
     "httproute-values.yaml": ALWAYS | SCALED | {"HTTPRoute churn-online"},
+    "batch-values.yaml": ALWAYS | SCALED | BATCH | {"CronJob churn-weekly"},
+    "batch-everything-values.yaml": BATCH
+    | {f"CronJob churn-{name}" for name in ("hourly", "weekly", "yearly-and-with-the-longest-name")}
+    | {"Job churn-migrate"},
     "everything-values.yaml": ALWAYS | SCALED | {"Ingress churn-online", "HTTPRoute churn-online"},
 }
+
+
+online = pytest.mark.parametrize("file", [file for file, objects in OBJECTS.items() if objects >= ALWAYS])
 
 
 @pytest.mark.parametrize("file", OBJECTS)
@@ -51,17 +59,19 @@ def test_a_lock_file_is_enough(tmp_path):
     """ci/minimal-values.yaml is what `trifold build` writes, and no more; chart and code speak the same interface."""
     found = yaml.safe_load((render.CHARTS / CHART / "ci" / LOCK).read_text())
     model = {_snake(key): value for key, value in found["model"].items()}
+    contract = {"profile": {name: model.pop(name) for name in ("title", "description")}}
+    packed = Packed(**model, contract=contract, file="model.skops", file_format="skops")
     written = tmp_path / "churn.lock.yaml"
-    lockfile.write(written, SimpleNamespace(**model, interface=INTERFACE), SimpleNamespace(**found["image"]))
+    lockfile.write(written, packed, SimpleNamespace(**found["image"]))
     assert yaml.safe_load(written.read_text()) == found
     annotations = yaml.safe_load((render.CHARTS / CHART / "Chart.yaml").read_text())["annotations"]
     assert annotations["trifold.dev/interface"] == str(INTERFACE)
 
 
-@pytest.mark.parametrize(("chart", "file"), render.cases(CHART))
-def test_the_image_understands_what_it_is_told(chart, file):
+@online
+def test_the_image_understands_what_it_is_told(file):
     """The server reads every TRIFOLD_ variable of its container and takes its value; pods predict with one thread."""
-    deployment, told = _told(render.objects(chart, file))
+    deployment, told = _told(render.objects(CHART, file))
     settings = Settings.from_environment(told)
     for name in told.keys() - set(THREAD_VARIABLES):
         assert str(getattr(settings, name.removeprefix("TRIFOLD_").lower())) == told[name]
@@ -117,6 +127,30 @@ def test_another_version_changes_what_names_it_and_nothing_else():
     assert not any("selector" in str(key).lower() for path in changed for key in path)
 
 
+def test_new_words_change_the_service_and_no_pod():
+    """A better description is seen on the front page, and restarts nothing."""
+    newer = {"model": {"title": "Who stays?", "description": "Another sentence."}}
+    before, after = (dict(_flat(render.objects(CHART, LOCK, values=values))) for values in ({}, newer))
+    changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    assert {path[1:] for path in changed} == {
+        ("metadata", "annotations", f"trifold.dev/{name}") for name in ("title", "description")
+    }
+    assert {render.objects(CHART, LOCK)[path[0]]["kind"] for path in changed} == {"Service"}
+
+
+def test_a_service_without_words_has_none():
+    """A lock file of before has no title: the front page takes the model's name."""
+    [service] = of_kind(render.objects(CHART, "digest-values.yaml"), "Service")
+    assert not {"trifold.dev/title", "trifold.dev/description"} & set(service["metadata"]["annotations"])
+    assert service["metadata"]["annotations"]["trifold.dev/model"] == "churn"
+
+
+def test_the_chart_takes_the_longest_words_that_a_lock_file_has():
+    """What is longer is cut where it is written, not refused where it is installed."""
+    for name, most in (("title", lockfile.TITLE), ("description", lockfile.DESCRIPTION)):
+        assert leaves.schema(CHART, f"model.{name}")["maxLength"] == most
+
+
 def test_an_autoscaler_chooses_the_number_of_pods():
     """With one, `replicas` would take pods back at every upgrade; without one it is needed."""
     [scaled] = of_kind(render.objects(CHART, LOCK), "Deployment")
@@ -162,20 +196,25 @@ def test_an_http_route_cuts_its_path_off(path, expected):
     assert rule["filters"][0]["urlRewrite"]["path"] == {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}
 
 
-@pytest.mark.parametrize("name", ["a: b", '"', "#", "{{ .Values }}", "Zürich\n\t☃", "\\", "x" * 250, "yes"])
+@pytest.mark.parametrize(
+    "name", ["a: b", '"', "#", "{{ .Values }}", "Zürich\n\t☃", "\\", "x" * 250, "yes", "\x00\x7f\x85\u2028\ufeff"]
+)
 def test_a_model_may_have_any_name(name):
     """The registry takes any text, and none of it becomes YAML or a template."""
-    for item in of_kind(render.objects(CHART, LOCK, values={"model": {"name": name}}), "Deployment", "Pod"):
+    values = {"model": {"name": name, "title": name[:200], "description": name}}
+    objects = render.objects(CHART, LOCK, values=values)
+    for item in of_kind(objects, "Deployment", "Pod", "Service"):
         assert item["metadata"]["annotations"]["trifold.dev/model"] == name
+    [service] = of_kind(objects, "Service")
+    assert service["metadata"]["annotations"]["trifold.dev/title"] == name[:200]
+    assert service["metadata"]["annotations"]["trifold.dev/description"] == name
 
 
-@pytest.mark.parametrize(("chart", "file"), render.cases(CHART))
-def test_notes_say_how_to_see_it_work(chart, file):
+@online
+def test_notes_say_how_to_see_it_work(file):
     """A command for each way by which it is reached."""
-    values = render.CHARTS / chart / "ci" / file
-    done = render.run("install", "churn", render.CHARTS / chart, "-n", "shop", "-f", values, "--dry-run=client")
-    notes = done.stdout.partition("NOTES:")[2]
-    assert "helm test churn --namespace shop" in notes, done.stderr
+    notes = render.notes(CHART, file, namespace="shop")
+    assert "helm test churn --namespace shop" in notes
     assert "service/churn-online 8080:80" in notes
     assert ("https://churn.example.com/model" in notes) == (file == "ingress-values.yaml")
     assert ("/models/churn/model" in notes) == (file == "httproute-values.yaml")

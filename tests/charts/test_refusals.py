@@ -8,6 +8,15 @@ from tests.charts import render
 
 CHART = "model-serving"
 LOCK = "minimal-values.yaml"
+JOB = {"schedule": "@daily", "source": {"query": "SELECT 1"}}
+LAKE = {"schedule": "@daily", "source": {"files": "s3://lake/*.csv"}, "sink": {"files": "s3://lake/out"}}
+
+
+def batch(job=JOB, *, name="weekly", **values):
+    """Values of a release with a job."""
+    return {"batch": {"enabled": True, "jobs": {name: job}, "database": {"existingSecret": "database"}, **values}}
+
+
 RULES = {
     "another interface": (
         {"interface": 2},
@@ -55,6 +64,90 @@ RULES = {
         {"podAnnotations": {"trifold.dev/digest": ""}},
         "podAnnotations sets trifold.dev/digest, and trifold.dev/… is the chart's: take another prefix.",
     ),
+    "a label of ours": (
+        {"podLabels": {"trifold.dev/job": "weekly"}},
+        "podLabels sets trifold.dev/job, and trifold.dev/… is the chart's: take another prefix.",
+    ),
+    "batch without a job": (
+        {"batch": {"enabled": True}},
+        "batch.enabled is true and there is no job: set batch.jobs, such as "
+        "{weekly: {schedule: '0 6 * * 1', source: {query: …}}}.",
+    ),
+    "a job's name": (
+        batch(name="Weekly"),
+        "No CronJob can be named after batch.jobs.Weekly: take at most 32 of a-z, 0-9 and -, without - at an end.",
+    ),
+    "a long name of a job": (
+        batch(name="w" * 33),
+        f"No CronJob can be named after batch.jobs.{'w' * 33}: take at most 32 of a-z, 0-9 and -, without - at an end.",
+    ),
+    "a job without a schedule": (
+        batch({**JOB, "schedule": ""}),
+        "batch.jobs.weekly never runs: set its schedule, such as '0 6 * * 1'; to hold it, set suspend as well.",
+    ),
+    "two sources": (
+        batch({**LAKE, "source": {"query": "SELECT 1", "files": "s3://lake/*.csv"}}),
+        "batch.jobs.weekly has two sources: leave out source.query or source.files, or empty that of batch.defaults.",
+    ),
+    "a source of the defaults beside a job's own": (
+        batch(JOB, defaults={"source": {"files": "s3://lake/*.csv"}}),
+        "batch.jobs.weekly has two sources: leave out source.query or source.files, or empty that of batch.defaults.",
+    ),
+    "no source": (
+        batch({"schedule": "@daily"}),
+        "batch.jobs.weekly has no rows to score: set source.query or source.files.",
+    ),
+    "rows of the pod's own disk": (
+        batch({**LAKE, "source": {"files": "file:///data/*.csv"}}),
+        "batch.jobs.weekly.source.files is file:///data/*.csv, and a pod keeps no files of its own: "
+        "set it to s3://bucket/path.",
+    ),
+    "predictions on the pod's own disk": (
+        batch({**LAKE, "sink": {"files": "/data/out"}}),
+        "batch.jobs.weekly.sink.files is /data/out, and a pod keeps no files of its own: set it to s3://bucket/path.",
+    ),
+    "a history on the pod's own disk": (
+        batch({**LAKE, "report": {"history": "file:///history.csv"}}),
+        "batch.jobs.weekly.report.history is file:///history.csv, and a pod keeps no files of its own: "
+        "set it to s3://bucket/path.",
+    ),
+    "keys in a path": (
+        batch({**LAKE, "sink": {"files": "s3://key:secret@lake/out"}}),
+        "batch.jobs.weekly.sink.files is s3://key:secret@lake/out, and a pod keeps no files of its own: "
+        "set it to s3://bucket/path.",
+    ),
+    **{
+        f"{what} without a database": (
+            batch(job, database={}),
+            "batch.jobs.weekly reads from PostgreSQL or writes there: set batch.database.existingSecret, "
+            "or s3://… as its source, sink and history.",
+        )
+        for what, job in {
+            "a query": {**LAKE, "source": {"query": "SELECT 1"}},
+            "predictions": {**LAKE, "sink": {}},
+            "a history": {**LAKE, "report": {"history": "SELECT 1"}},
+        }.items()
+    },
+    "an owner alone": (
+        batch(LAKE, database={"ownerSecret": "owner"}),
+        "batch.database.ownerSecret makes tables that no role may use: set batch.database.existingSecret, "
+        "or leave both out.",
+    ),
+    "MLflow's password": (
+        batch(report={"trackingUri": "https://me:hunter2@mlflow.example.com"}),
+        "batch.report.trackingUri holds a password, which everybody who reads the release would see: "
+        "put it into the Secret beside it.",
+    ),
+    "the store's password": (
+        batch(s3={"endpointUrl": "https://me:hunter2@s3.example.com"}),
+        "batch.s3.endpointUrl holds a password, which everybody who reads the release would see: "
+        "put it into the Secret beside it.",
+    ),
+    "more than a program is given": (
+        batch(jobs={f"job-{number}": {**JOB, "source": {"query": "x" * 20_000}} for number in range(7)}),
+        "batch.jobs are too long for a variable of the environment, which Linux ends at 131072 bytes: "
+        "put long queries into views of the database.",
+    ),
 }
 REFUSED_NAME = (
     "The gateway lets no release through that is named {}: take at most 40 of a-z, 0-9 and -, without - at an end."
@@ -66,6 +159,25 @@ SCHEMA = {
     "no budget at all": {"online": {"podDisruptionBudget": {"maxUnavailable": 0}}},
     "pods without limits": {"online": {"resources": {"limits": None}}},
     "a peer that is everybody": {"online": {"networkPolicy": {"gateway": [{}]}}},
+    **{
+        f"a job's {what}": batch({**JOB, **values})
+        for what, values in {
+            "typing error": {"shard": 4},
+            "typing error further down": {"source": {"sql": "SELECT 1"}},
+            "shards, none": {"shards": 0},
+            "shards, too many": {"shards": 1001},
+            "schedule with seconds": {"schedule": "0 0 6 * * 1"},
+            "schedule by the controller's start": {"schedule": "@every 1h"},
+            "zone with a space": {"timeZone": "Europe/ Berlin"},
+            "rejects above all": {"maxRejectRate": 1.5},
+            "deadline that Kubernetes overlooks": {"startingDeadlineSeconds": 9},
+            "column twice": {"keep": ["segment", "segment"]},
+        }.items()
+    },
+    "a schema that is none": batch(database={"existingSecret": "database", "schema": "a-b"}),
+    "a Secret's name": batch(database={"existingSecret": "Database"}),
+    "batch pods without limits": batch(resources={"limits": None}),
+    "an address that is none": batch(report={"trackingUri": "mlflow:5000"}),
     "a path that is none": {"online": {"httpRoute": {"path": "churn/"}}},
 }
 
@@ -96,6 +208,22 @@ def test_every_rule_is_tested():
     for rule in rules:
         pattern = re.sub(r"%[sd]", ".*", re.escape(rule))
         assert any(re.fullmatch(pattern, message) for message in said), rule
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        batch(LAKE, database={}),
+        batch({**LAKE, "report": {"history": "s3://lake/history.csv"}}, database={}),
+        batch({**LAKE, "source": {"files": "s3://lake"}}, database={}),
+        batch({**JOB, "report": {"history": "SELECT 's3://x'"}}),
+        batch({"source": {"query": "SELECT 1", "files": ""}}, defaults=LAKE),
+        {"batch": {"enabled": False, "jobs": {"weekly": {}}, "database": {"ownerSecret": "owner"}}},
+    ],
+)
+def test_what_a_rule_could_mistake_is_taken(values):
+    """Files need no database and no keys; a query may speak of an address; what is switched off is not looked at."""
+    assert render.text(CHART, LOCK, values=values)
 
 
 @pytest.mark.parametrize("name", SCHEMA)

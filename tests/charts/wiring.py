@@ -64,6 +64,14 @@ def let_through(objects):
                     yield from (f"{where(item)}: {what}" for what in _closed(rule, near))
 
 
+def covered(objects):
+    """Every pod has a policy that lets it do something: the namespaces of ours forbid all that none allows."""
+    policies = of_kind(objects, "NetworkPolicy")
+    for pod in pods(objects):
+        if not any(selects(item["spec"]["podSelector"], pod.labels) for item in policies):
+            yield f"{pod.where} has no NetworkPolicy"
+
+
 def routed(objects):
     """An Ingress or an HTTPRoute sends to a Service and a port that are there."""
     ports = {
@@ -109,4 +117,4 @@ def _closed(rule, reached):
     return [f"{pod.where} has no port {port}" for port in ports for pod in reached if port not in pod.ports]
 
 
-WIRING = (selected, served, scaled, let_through, routed, mounted)
+WIRING = (selected, served, scaled, let_through, covered, routed, mounted)

@@ -72,10 +72,10 @@ def test_the_same_deploy_again_changes_no_pod(trifold, light, serving, models, f
     assert [pod.metadata.uid for pod in releases.pods(releases.NAME, models)] == before
 
 
-def test_version_2_replaces_version_1_and_helm_rolls_back(trifold, light, serving, models, folder):
+def test_version_2_replaces_version_1_and_helm_rolls_back(trifold, light, serving, models, tmp_path):
     """Both ways are Helm's own, so that whoever knows Helm knows them."""
     try:
-        trifold("deploy", light[1], "-n", models, "-f", releases.values(folder), *QUICK, folder=folder)
+        trifold("deploy", light[1], "-n", models, "-f", releases.values(tmp_path), *QUICK, folder=tmp_path)
         releases.settled(releases.NAME, models)
         assert releases.served(releases.NAME, models)["version"] == light[1].partition("/")[2]
     finally:

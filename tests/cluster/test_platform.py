@@ -7,16 +7,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 from kubernetes import client
-from kubernetes.stream import stream
 
 from tests.cluster import kube
+from tests.cluster.gateway import denying_namespace, execute, get, refused, send
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("postgres", "mlflow", "gateway")
-IMAGES = ("postgres", "mlflow", "nginx")
+PARTS = ("postgres", "mlflow", "gateway", "frontPage")
+IMAGES = ("postgres", "mlflow", "nginx", "front-page")
 
 ECHO = """
 import http.server, json
@@ -31,21 +30,6 @@ class Echo(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     do_POST = do_GET
 http.server.ThreadingHTTPServer(("", 3000), Echo).serve_forever()
-"""
-
-ASK = """
-import contextlib, json, socket, sys
-host, port, request, padding = sys.argv[1:]
-with socket.create_connection((host, int(port)), timeout=30) as connection:
-    connection.sendall(request.encode("latin-1") + b"x" * int(padding))
-    answer = b""
-    with contextlib.suppress(ConnectionResetError):  # what it said is there, though it did not read all
-        while piece := connection.recv(65536):
-            answer += piece
-head, _, body = answer.decode("latin-1").partition("\\r\\n\\r\\n")
-status, *fields = head.split("\\r\\n")
-headers = {name.lower(): value for name, _, value in (field.partition(": ") for field in fields)}
-print(json.dumps([int(status.split()[1]), headers, body]))
 """
 
 # One request after another, every other one on a connection that is kept. A kept one that the server has closed is
@@ -106,11 +90,7 @@ for database in ("postgres", "template1"):
 @pytest.fixture(scope="module")
 def namespace(cluster, python_image):
     """A namespace for the platform that denies what its chart does not allow, as the real one does."""
-    with kube.fresh_namespace() as name:
-        for manifest in yaml.safe_load_all((ROOT / "k8s/namespaces/platform.yaml").read_text()):
-            if manifest["kind"] == "NetworkPolicy":
-                del manifest["metadata"]["namespace"]
-                client.NetworkingV1Api().create_namespaced_network_policy(name, manifest)
+    with denying_namespace() as name:
         yield name
 
 
@@ -151,39 +131,20 @@ def ask(platform, namespace, models):
         client.CoreV1Api().create_namespaced_service(models, {"metadata": {"name": f"{name}-online"}, "spec": spec})
     kube.serves(models, "echo-online")
 
-    def send(request, *, host=f"gateway.{namespace}", port=80, padding=0):
-        said = execute(models, "client", ["python", "-c", ASK, host, str(port), request, str(padding)])
-        status, headers, body = json.loads(said)
-        return status, headers, json.loads(body) if headers.get("content-type") == "application/json" else body
+    def asked(request, *, host=f"gateway.{namespace}", port=80, padding=0):
+        return send(models, request, host=host, port=port, padding=padding)
 
     def served():
-        status, *_ = answer = send(get("/models/echo/"))
+        status, *_ = answer = asked(get("/models/echo/"))
         return status == 200, answer
 
     kube.wait("the release answers through the gateway", served)
-    return send
+    return asked
 
 
 def server(name):
     """A pod that answers with what it was asked."""
     return kube.pod(name, kube.python(ECHO))
-
-
-def get(path, *fields, host="models.example:8080"):
-    """A raw GET, one a connection."""
-    return "\r\n".join([f"GET {path} HTTP/1.1", f"Host: {host}", "Connection: close", *fields, "", ""])
-
-
-def execute(namespace, pod, command, container=None):
-    """What a command prints in a pod."""
-    more = {"container": container} if container else {}
-    call = client.CoreV1Api().connect_get_namespaced_pod_exec
-    wanted = {"stdout": True, "stderr": True, "stdin": False, "tty": False}
-    # Else the client reads JSON as Python and writes it anew.
-    answer = stream(call, pod, namespace, command=command, _preload_content=False, **more, **wanted)
-    answer.run_forever(timeout=60)
-    assert answer.returncode == 0, answer.read_all()
-    return answer.read_all()
 
 
 def mlflow(models, namespace, name, code):
@@ -217,16 +178,6 @@ def replaced(namespace, part, before):
         return len(now) == len(before) and not now.keys() & before.keys(), now
 
     return kube.wait(f"another pod of {part} is ready", probe, seconds=120)
-
-
-def refused(answer, status, rule):
-    """Whether an answer is the gateway's own, in the form that all of Trifold's errors have."""
-    assert answer[0] == status, answer
-    assert answer[1]["content-type"] == "application/json"
-    (error,) = answer[2]["errors"]
-    assert set(error) == {"row", "column", "rule", "expected", "got"}
-    assert error["rule"] == rule
-    return error
 
 
 @pytest.mark.parametrize(
@@ -384,10 +335,11 @@ def test_a_missing_slash_is_added(ask):
     assert (status, headers["location"]) == (308, "/models/echo/?a=b")
 
 
-def test_the_index_says_how_to_reach_a_release(ask):
-    """The gateway's own address answers a person who does not know more."""
-    status, _, body = ask(get("/"))
-    assert (status, body["releases"]) == (200, "/models/<release>/")
+def test_the_front_page_is_at_the_root(ask):
+    """The gateway's own address answers a person who does not know more (test_front_page.py)."""
+    status, headers, body = ask(get("/"))
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "trifold deploy NAME@alias" in body
 
 
 def test_the_same_values_again_change_no_pod(platform, namespace):

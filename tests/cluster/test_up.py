@@ -1,32 +1,16 @@
 """`make up`: what a newcomer runs, from the cluster to an answer through the gateway; and again."""
 
 import json
-import os
 import re
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 
+from tests.cluster.ups import up
+
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1200)]
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def up(cluster):
-    """Run what `make up` runs, as a user does; gives what it printed and its seconds."""
-    keep = ("HOME", "PATH", "LANG")
-    given = {
-        name: value
-        for name, value in os.environ.items()
-        if name in keep or (name.startswith(("PIP_", "SSL_", "UV_", "TRIFOLD_")) and name != "TRIFOLD_HOME")
-    }
-    began = time.monotonic()
-    done = subprocess.run([ROOT / "tools/up"], env=given, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout, time.monotonic() - began
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +39,7 @@ def test_the_printed_line_is_answered(said):
 
 def test_good_and_bad_rows_through_the_gateway(said):
     """The model's own example is answered, and what does not fit is refused with row and column."""
-    (url,) = re.findall(r"^ +models +(\S+)/$", said, re.MULTILINE)
+    (url,) = re.findall(r"programs: (\S+)/\)$", said, re.MULTILINE)
     status, model = ask(f"{url}/model")
     assert (status, model["name"]) == (200, "churn")
     rows = model["input_example"]
@@ -65,6 +49,47 @@ def test_good_and_bad_rows_through_the_gateway(said):
     assert status == 422
     assert answer["errors"][0].items() >= {"row": 1, "column": "tenure", "rule": "type"}.items()
     assert ask(f"{url}/metrics")[0] == 404
+
+
+@pytest.fixture
+def front(said, open_page):
+    """The gateway's front page, as `make up` prints its address."""
+    (address,) = re.findall(r"open this (\S+)", said)
+    return open_page(address)
+
+
+def test_a_person_finds_a_model_and_asks_it(front, axe, shot):
+    """From the printed address, by links and buttons alone: the list of models, a form, an answer, and back.
+
+    The tests of batch jobs may have releases of their own in the list meanwhile, so links are found by address.
+    """
+    titles = {
+        "brain-tumour": "Is there a lesion in this MRI slice?",
+        "sales-forecast": "What will the next month's sales be?",
+        "churn": "Will this customer leave?",
+    }
+    assert {name: front.inner_text(f'h2 a[href="models/{name}/"]') for name in titles} == titles
+    axe(front)
+    shot(front, "front-page")
+    front.click('h2 a[href="models/churn/"]')
+    front.get_by_role("button", name="Fill in an example").click()
+    front.get_by_role("button", name="Ask the model").click()
+    front.wait_for_selector("#answer .verdict")
+    assert front.inner_text("#answer .verdict").startswith("This customer will")
+    axe(front)
+    shot(front, "churn-answered")
+    front.get_by_role("link", name="All models").click()
+    front.wait_for_selector('h2 a[href="models/churn/"]')
+
+
+def test_a_person_asks_about_a_picture(front, axe, shot):
+    """A sample slice is answered in words, and the page says that it is no medical device before anything else."""
+    front.get_by_role("link", name="Is there a lesion").click()
+    assert "no medical device" in front.inner_text("header .note")
+    front.locator("[data-sample]").first.click()
+    front.wait_for_selector("#answer .bars")
+    axe(front)
+    shot(front, "mri-answered")
 
 
 def test_a_second_run_changes_no_pod(said, cluster):
@@ -79,7 +104,8 @@ def test_a_second_run_changes_no_pod(said, cluster):
             (pod.metadata.namespace, pod.metadata.labels["app.kubernetes.io/component"], pod.metadata.labels.get(name))
             for pod in found
             for name in names
-            if pod.metadata.labels["app.kubernetes.io/instance"] in ("platform", "churn")
+            if pod.metadata.labels["app.kubernetes.io/instance"]
+            in ("platform", "churn", "brain-tumour", "sales-forecast")
             and pod.metadata.namespace in ("platform", "models")
             and pod.metadata.labels.get(name)
             and not pod.metadata.deletion_timestamp

@@ -14,7 +14,7 @@ HOME_ONLY = ("mlflow", "trifold.ops", "trifold.training", "typer", "rich")
 INSIDE = sorted(
     path.relative_to(ROOT)
     for path in PACKAGE.rglob("*.py")
-    if "ops" not in path.parts and path.name not in ("training.py", "__init__.py")
+    if "ops" not in path.parts and path not in (PACKAGE / "training.py", PACKAGE / "__init__.py")
 )
 
 
@@ -36,7 +36,11 @@ def test_no_module_of_the_image_imports_what_stays_at_home(path):
 
 @pytest.mark.parametrize(
     ("module", "without"),
-    [("trifold.online.server", HOME_ONLY), ("trifold.model", (*HOME_ONLY, "bentoml", "starlette", "uvicorn"))],
+    [
+        ("trifold.online.server", HOME_ONLY),
+        ("trifold.batch.score", (*HOME_ONLY, "bentoml", "starlette", "uvicorn")),
+        ("trifold.batch.__main__", (*HOME_ONLY, "bentoml", "starlette", "uvicorn")),
+    ],
 )
 def test_what_is_loaded_in_the_bento_crosses_no_border(built_customers, module, without):
     """The Bento runs in an environment without MLflow; scoring and consuming will do without BentoML too."""

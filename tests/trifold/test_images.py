@@ -14,6 +14,7 @@ from trifold.ops.helm import sentence
 from trifold.ops.images import Image
 from trifold.packed import INTERFACE, Packed
 
+UNLIKE_YAML = "\x7f \x85 \x9f \u2028 \u2029 \ufeff \uffff"
 IMAGE = Image("trifold/customers", "v1-11111111-22222222")
 
 
@@ -100,7 +101,7 @@ class TestLockFile:
     def packed(self, **more):
         """What a packed model says of itself."""
         facts = {"name": "churn", "version": "3", "run_id": "4" * 32, "digest": "1" * 64, "parity": "block-8"}
-        return Packed(file="model.skops", file_format="skops", contract={}, **{**facts, **more})
+        return Packed(file="model.skops", file_format="skops", **{"contract": {}, **facts, **more})
 
     def test_says_what_is_pinned(self, tmp_path):
         """Its keys are values of the chart."""
@@ -109,16 +110,45 @@ class TestLockFile:
         )
         assert yaml.safe_load((tmp_path / "churn.lock.yaml").read_text()) == {
             "interface": INTERFACE,
-            "model": {"name": "churn", "version": "3", "runId": "4" * 32, "digest": "1" * 64, "parity": "block-8"},
+            "model": {
+                "name": "churn",
+                "version": "3",
+                "runId": "4" * 32,
+                "digest": "1" * 64,
+                "title": "churn",
+                "description": "",
+                "parity": "block-8",
+            },
             "image": {"repository": "r.example/churn", "tag": "v3", "digest": "sha256:" + "2" * 64},
         }
 
-    @pytest.mark.parametrize("text", ["1e10", "007", "no", "~", 'a "quote": \\ # x', "日本 🚕", "- a", "{{ .Values }}"])
+    @pytest.mark.parametrize(
+        "text",
+        ["1e10", "007", "no", "~", 'a "quote": \\ # x', "日本 🚕", "- a", "{{ .Values }}", "a\n\tb\r\x00", UNLIKE_YAML],
+    )
     def test_any_name_stays_a_string(self, tmp_path, text):
         """YAML reads 1e10 as a number and no as false; a run id may be of digits only."""
-        lockfile.write(tmp_path / "lock.yaml", self.packed(name=text, run_id=text), IMAGE)
+        lockfile.write(tmp_path / "lock.yaml", self.packed(name=text, run_id=text, description=text), IMAGE)
         model = yaml.safe_load((tmp_path / "lock.yaml").read_text())["model"]
-        assert (model["name"], model["runId"]) == (text, text)
+        assert (model["name"], model["runId"], model["title"], model["description"]) == (text, text, text, text)
+
+    @pytest.mark.parametrize(
+        ("profile", "said", "title", "description"),
+        [
+            (None, "", "churn", ""),
+            (None, "Of the registry.", "churn", "Of the registry."),
+            ({"title": None, "description": None}, "Of the registry.", "churn", "Of the registry."),
+            ({"title": "Who leaves?", "description": "The profile's."}, "Not this.", "Who leaves?", "The profile's."),
+            ({"title": "x" * 201}, "y" * 2001, "x" * 199 + "…", "y" * 1999 + "…"),
+            ({"title": "half \ud800"}, "", "half \ufffd", ""),
+        ],
+    )
+    def test_words_are_the_profiles_or_else_the_registrys(self, tmp_path, profile, said, title, description):
+        """What the gateway's front page shows, no longer than the chart takes."""
+        packed = self.packed(contract={"profile": profile}, description=said)
+        lockfile.write(tmp_path / "lock.yaml", packed, IMAGE)
+        model = yaml.safe_load((tmp_path / "lock.yaml").read_text())["model"]
+        assert (model["title"], model["description"]) == (title, description)
 
     def test_is_the_same_for_the_same_build(self, tmp_path):
         """A commit of it shows a change only where there is one."""

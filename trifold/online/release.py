@@ -1,5 +1,6 @@
 """What one server serves: the model, warmed up, with all its documents rendered."""
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +9,15 @@ from typing import Any
 import numpy as np
 import orjson
 
-from trifold.answers import Answers, agrees
+from trifold.answers import Answers
 from trifold.errors import ArtifactError
 from trifold.metrics import MODEL
 from trifold.model import Model
-from trifold.packed import Packed, read_expected
-from trifold.profile import LACKS
+from trifold.packed import ARTIFACT, Packed, read_expected
+from trifold.profile import LACKS, find
 from trifold.schema import openapi
 from trifold.settings import Settings
+from trifold.warmup import warm_up
 
 INLINE_SECONDS = 0.01
 MOST_INLINE = 1024
@@ -31,6 +33,7 @@ class Release:
         inline_rows: As many rows as are predicted within INLINE_SECONDS.
         model_json: The body of GET /model.
         docs_json: The body of GET /docs.json.
+        samples: Pictures to try, as files.
     """
 
     model: Model
@@ -38,6 +41,7 @@ class Release:
     inline_rows: int
     model_json: bytes
     docs_json: bytes
+    samples: tuple[bytes, ...] = ()
 
     @classmethod
     def load(cls, folder: Path, settings: Settings) -> "Release":
@@ -49,14 +53,15 @@ class Release:
         """
         packed = Packed.read(folder)
         model = Model.load(folder, expected_digest=settings.digest, threads=settings.threads)
-        warm_up(model, packed, read_expected(folder))
+        _warm_up(model, packed, read_expected(folder))
         MODEL.info({"name": packed.name, "version": packed.version, "digest": packed.digest, "parity": packed.parity})
         docs = openapi(model.contract, packed, model.labels, {"max_rows": settings.max_rows})
-        return cls(model, packed, _inline_rows(model, packed), orjson.dumps(describe(packed)), orjson.dumps(docs))
+        documents = orjson.dumps(describe(packed)), orjson.dumps(docs)
+        return cls(model, packed, _inline_rows(model, packed), *documents, _samples(model, folder / ARTIFACT))
 
-    def render(self, answers: Answers) -> bytes:
-        """The body of an answer; says which version made it."""
-        return rendered(self.model, self.packed, answers)
+    def render(self, answers: Answers, **more: Any) -> bytes:
+        """The body of an answer; says which version made it, and whatever is to be said besides."""
+        return rendered(self.model, self.packed, answers, **more)
 
 
 def describe(packed: Packed) -> dict[str, Any]:
@@ -80,33 +85,40 @@ def describe(packed: Packed) -> dict[str, Any]:
     }
 
 
-def rendered(model: Model, packed: Packed, answers: Answers) -> bytes:
+def rendered(model: Model, packed: Packed, answers: Answers, **more: Any) -> bytes:
     """An answer in JSON."""
-    return orjson.dumps({"model": packed.name, "version": packed.version} | answers.to_json(model.labels))
+    return orjson.dumps({"model": packed.name, "version": packed.version} | answers.to_json(model.labels) | more)
 
 
-def warm_up(model: Model, packed: Packed, expected: dict[str, Any]) -> None:
-    """Predict the input example and compare with what plain scikit-learn answered at build.
+def _samples(model: Model, artifact: Path) -> tuple[bytes, ...]:
+    """The artifact's sample pictures.
 
     Raises:
-        ArtifactError: The answers differ, or there are none.
+        ArtifactError: One is missing, or the model does not take pictures of the size that its profile says.
     """
-    if not packed.input_example:
-        return
-    checked = model.contract.check_rows(packed.input_example)
-    if checked.rejects:
-        raise ArtifactError(f"The model's contract refuses its own input example: {checked.rejects[0]}.")
-    try:
-        answers = model.predict(checked.rows)
-        same = agrees(answers, expected)
-        rendered(model, packed, answers)
-    except Exception as error:
-        # Whatever the model raises here it would raise for each request.
-        raise ArtifactError(f"The model cannot predict its own input example ({error}); build it again.") from error
-    if not same:
+    image, tensor = model.contract.image, model.contract.signature.tensor
+    if image is None:
+        return ()
+    if tensor is None or math.prod(tensor.shape) != image.numbers:
         raise ArtifactError(
-            "The model answers its own input example otherwise than at build; build it again on this kind of machine."
+            f"The profile has an image input of {image.numbers} numbers, not what the signature takes; "
+            "log the model again with `trifold.log_model`."
         )
+    files = [(sample.file, find(artifact, sample.file)) for sample in image.samples]
+    lacking = [name for name, file in files if file is None]
+    if lacking:
+        raise ArtifactError(f"The artifact lacks its sample pictures {', '.join(lacking)}; log the model again.")
+    return tuple(file.read_bytes() for _, file in files if file is not None)
+
+
+def _warm_up(model: Model, packed: Packed, expected: dict[str, Any]) -> None:
+    """Predict the example, and render the answer as every answer will be."""
+    answers = warm_up(model, packed, expected)
+    try:
+        if answers:
+            rendered(model, packed, answers)
+    except TypeError as error:
+        raise ArtifactError(f"The model's answers cannot be written as JSON ({error}); build it again.") from error
 
 
 def _inline_rows(model: Model, packed: Packed) -> int:

@@ -17,6 +17,8 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 BEHIND = frozenset({"/healthz", "/schema.json"})
 STOP_SECONDS = 20
 """For requests under way at the end, after the drain; the chart's grace period is 5 s more than both."""
+MARGIN = 2**22
+"""Bytes that a body may be over its limit so that its client is sure to read the refusal, however it sends."""
 ACCEPTS = 32
 """libuv (from 1.45 on, its pull request 3696) accepts one connection a socket and turn of the loop, so that with one
 socket the probes would wait behind every new client; the copies of a socket share one queue."""
@@ -111,6 +113,7 @@ def run(app: Any, listening: socket.socket, settings: Settings) -> None:
     from trifold.online.drain import Server
     from trifold.online.protocol import Protocol
 
+    Protocol.most_late_bytes = max(Protocol.most_late_bytes, settings.max_body_bytes + MARGIN)
     config = uvicorn.Config(
         app,
         http=Protocol,

@@ -4,12 +4,13 @@ import os
 import shlex
 from collections.abc import Sequence
 
-from trifold.online.page import curl_line
+from trifold.online.lines import curl_line
 from trifold.ops import images
 from trifold.ops.deploy import TEST_SECONDS, load_command
 from trifold.ops.helm import Target
 from trifold.ops.images import Image
 from trifold.ops.packaging import Built
+from trifold.ops.releases import Release
 from trifold.packed import Packed
 
 
@@ -43,10 +44,27 @@ def commands(built: Built, image: Image, target: Target, upgrade: Sequence[str])
     return [*lines, install, shlex.join(target.test(TEST_SECONDS))]
 
 
-def where(built: Built, target: Target) -> str:
-    """Where a release answers, with a line to try: by the gateway that `make env` names, else by a port-forward."""
+def where(built: Built, target: Target, found: Sequence[Release]) -> str:
+    """How to use a release, by the modes it has.
+
+    Args:
+        built: Its Bento.
+        target: Where it is.
+        found: What `releases.releases` gave.
+    """
+    mine = [one for one in found if one.name == target.release]
+    lines = [_online(built, target)] if any(one.mode == "online" for one in mine) else []
+    namespace = "" if target.namespace == "models" else f" --namespace {target.namespace}"
+    lines += [f"trifold run {target.release} {one.job}{namespace}" for one in mine if one.job]
+    if any(one.job for one in mine):
+        lines.append(f"trifold runs {target.release}{namespace}")
+    return "\n".join(lines)
+
+
+def _online(built: Built, target: Target) -> str:
+    """Where it answers, with a line to try: by the gateway that `make env` names, else by a port-forward."""
     gateway = os.environ.get("TRIFOLD_GATEWAY")
     url = f"{gateway}/models/{target.release}" if gateway else "http://127.0.0.1:3000"
     service = f"service/{target.release}-online"
     lines = [] if gateway else [f"kubectl --namespace {target.namespace} port-forward {service} 3000:80"]
-    return "\n".join([*lines, f"{url}/", "", "Try it:", curl_line(url, Packed.read(built.model).input_example)])
+    return "\n".join([*lines, f"{url}/", "", "Try it:", curl_line(url, Packed.read(built.model))])

@@ -1,4 +1,4 @@
-"""The command line: check, build, serve, deploy, status, undeploy."""
+"""The command line: check, build, serve, deploy, status, undeploy; run, backfill and runs are in cli_batch.py."""
 
 import errno
 import signal
@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from trifold.errors import ServeError, TrifoldError
-from trifold.ops.terminal import print_line, print_report, step
+from trifold.ops import cli_batch
+from trifold.ops.cli_batch import Namespace
+from trifold.ops.terminal import print_line, print_report, print_table, step
 
 if TYPE_CHECKING:  # a command imports them when it needs them: MLflow alone takes a second
     from trifold.ops.check import Report
@@ -49,7 +51,6 @@ Values = Annotated[
     list[Path], typer.Option("--values", "-f", metavar="FILE", exists=True, help="Your own values; repeat for more.")
 ]
 Print = Annotated[bool, typer.Option("--print", help="Print the commands that do it by hand, and stop.")]
-Namespace = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="Namespace of the releases.")]
 
 
 @app.callback()
@@ -124,7 +125,7 @@ def deploy(
     allow_pickle: Pickle = False,
 ) -> None:
     """Check, build and deploy a registered model: helm upgrade, wait, helm test. What fails goes back by itself."""
-    from trifold.ops import by_hand, helm, kube
+    from trifold.ops import by_hand, helm, kube, releases
     from trifold.ops import deploy as deploys
     from trifold.ops.helm import Target
     from trifold.ops.lockfile import release_of, require_release
@@ -156,7 +157,7 @@ def deploy(
     with step("deploy") as said:
         revision = deploys.deploy(target, [file, *values], timeout)
         said.append(f"{target.release}, revision {revision}: ready, and its test predicted right")
-    print_line(f"\n{escape(by_hand.where(built, target))}")
+    print_line(f"\n{escape(by_hand.where(built, target, releases.releases(namespace)))}")
 
 
 @app.command(epilog="Example: [bold]trifold undeploy churn[/bold]")
@@ -175,22 +176,26 @@ def undeploy(
 
 @app.command(epilog="Example: [bold]trifold status[/bold]")
 def status(namespace: Namespace = "models") -> None:
-    """Show the releases: model, version, digest, ready pods. Exit code 1 if one has too few."""
-    from trifold.ops import helm, kube
+    """Show the releases: model, version, digest, ready pods, schedules. Exit code 1 if one has too few pods."""
+    from trifold.ops import helm, kube, releases
 
     kube.connect(helm.context())
-    found = kube.releases(namespace)
+    found = releases.releases(namespace)
     if not found:
         print_line(f"No releases in {namespace}; make one: [bold]trifold deploy MODEL[/bold]")
         return
     rows = [("release", "mode", "model", "version", "digest", "ready")]
-    rows += [(one.name, one.mode, one.model, one.version, one.digest[:12], kube.readiness(one)) for one in found]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for number, row in enumerate(rows):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        print_line(f"[bold]{escape(line)}[/]" if number == 0 else escape(line))
+    rows += [(one.name, one.mode, one.model, one.version, one.digest[:12], releases.readiness(one)) for one in found]
+    print_table(rows)
     if any(one.ready < one.pods for one in found):
         raise typer.Exit(1)
+
+
+app.command(epilog="Example: [bold]trifold run churn weekly --slot 2026-11-02T05:00Z[/bold]")(cli_batch.run)
+app.command(epilog="Example: [bold]trifold backfill churn weekly --from 2026-01 --to 2026-06[/bold]")(
+    cli_batch.backfill
+)
+app.command(epilog="Example: [bold]trifold runs churn[/bold]")(cli_batch.runs)
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """What the cluster says of a release: its namespace, its pods and their last words."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import kubernetes
@@ -15,6 +16,9 @@ from trifold.ops.home import ROOT
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
 MODELS = "app.kubernetes.io/name=model-serving"
+BATCH = f"{MODELS},app.kubernetes.io/component=batch"
+JOB = "trifold.dev/job"
+"""The label that has a batch job's name in the values."""
 HOPELESS = {
     "CrashLoopBackOff": 0,
     "CreateContainerConfigError": 0,
@@ -29,31 +33,6 @@ LINES = 12
 
 Object = Any
 """An object of the Kubernetes client: its stubs call every field optional, though the API server fills them in."""
-
-
-@dataclass(frozen=True)
-class Release:
-    """One line of `trifold status`.
-
-    Attributes:
-        name: The release.
-        mode: online, batch or stream.
-        model: The registered model's name.
-        version: Its version.
-        digest: Its digest.
-        ready: Pods that are ready.
-        pods: Pods that are wanted.
-        updated: Pods that run this version already.
-    """
-
-    name: str
-    mode: str
-    model: str
-    version: str
-    digest: str
-    ready: int
-    pods: int
-    updated: int
 
 
 def connect(context: str | None) -> None:
@@ -100,39 +79,29 @@ def require_namespace(target: Target) -> None:
         )
 
 
-def releases(namespace: str) -> list[Release]:
-    """All releases of the namespace, by name.
+@contextmanager
+def asked(what: str) -> Iterator[None]:
+    """Around a question to the cluster: what goes wrong is a sentence.
 
     Raises:
-        DeployError: The cluster does not answer.
+        DeployError: The cluster refused it, or does not answer.
     """
     try:
-        found: Object = client.AppsV1Api().list_namespaced_deployment(
-            namespace, label_selector=MODELS, _request_timeout=10
-        )
+        yield
     except (ApiException, urllib3.exceptions.HTTPError) as error:
-        raise DeployError(f"The cluster does not show the releases in {namespace}: {_reason(error)}") from error
-    return sorted(map(_release, found.items), key=lambda release: (release.name, release.mode))
-
-
-def readiness(release: Release) -> str:
-    """How many pods are ready, and whether an upgrade is under way."""
-    under_way = f", {release.updated} of them new" if release.updated < max(release.pods, release.ready) else ""
-    return f"{release.ready} of {release.pods}{under_way}"
+        raise DeployError(f"The cluster does not {what}: {_reason(error)}") from error
 
 
 def pods(target: Target) -> dict[str, Object]:
-    """The release's pods by their uid, those of `helm test` left out.
+    """The release's pods by their uid, those of `helm test` and of batch jobs left out.
 
     Raises:
         DeployError: The cluster does not answer.
     """
-    selector = f"{MODELS},app.kubernetes.io/instance={target.release},app.kubernetes.io/component!=test"
+    selector = f"{MODELS},app.kubernetes.io/instance={target.release},app.kubernetes.io/component!=test,!{JOB}"
     core: Object = client.CoreV1Api()
-    try:
+    with asked(f"show the pods of {target.release}"):
         found = core.list_namespaced_pod(target.namespace, label_selector=selector, _request_timeout=10)
-    except (ApiException, urllib3.exceptions.HTTPError) as error:
-        raise DeployError(f"The cluster does not show the pods of {target.release}: {_reason(error)}") from error
     return {pod.metadata.uid: pod for pod in found.items}
 
 
@@ -145,29 +114,45 @@ def last_words(target: Target, found: Sequence[Object]) -> str:
     """Why the pods are not ready: states, events and the last lines of a log, indented."""
     waiting = [pod for pod in found if not _is_ready(pod)]
     if not waiting:
-        return "\n".join(f"    {line}" for line in _events(target, f"{target.release}-")[-LINES:])
+        return indented(events(target, f"{target.release}-")[-LINES:])
     pod = next((pod for pod in waiting if _waiting(pod)), waiting[-1])
     name = pod.metadata.name
     lines = [f"pod {name}: {reason}{f', {message}' if message else ''}" for reason, message in _waiting(pod)]
     lines += [f"pod {name}: {words}" for words in _ends(pod)]
-    log = _log(target, pod)
-    if not (lines or log):
-        lines += _events(target, name)
-    return "\n".join(f"    {line[:300]}" for line in [*(lines or [f"pod {name}: not ready"]), *log][-LINES:])
+    words = log(target, pod)
+    if not (lines or words):
+        lines += events(target, name)
+    return indented([*(lines or [f"pod {name}: not ready"]), *words][-LINES:])
 
 
-def _release(deployment: Object) -> Release:
-    labels, notes = deployment.metadata.labels, deployment.metadata.annotations or {}
-    return Release(
-        name=labels["app.kubernetes.io/instance"],
-        mode=labels["app.kubernetes.io/component"],
-        model=notes.get("trifold.dev/model", "?"),
-        version=notes.get("trifold.dev/model-version", "?"),
-        digest=notes.get("trifold.dev/digest", "?"),
-        ready=deployment.status.ready_replicas or 0,
-        pods=deployment.spec.replicas or 0,
-        updated=deployment.status.updated_replicas or 0,
-    )
+def indented(lines: Sequence[str]) -> str:
+    """Lines that stand under a sentence."""
+    return "\n".join(f"    {line[:300]}" for line in lines)
+
+
+def log(target: Target, pod: Object, lines: int | None = LINES) -> list[str]:
+    """The last lines of a pod's log, or of the container's that ran before; none if neither said anything."""
+    core: Object = client.CoreV1Api()
+    for previous in (False, True):
+        try:
+            # Raw: the client would take a line of JSON for an object, and give its Python form.
+            answer = core.read_namespaced_pod_log(
+                pod.metadata.name, target.namespace, previous=previous, _request_timeout=10, _preload_content=False,
+                **({} if lines is None else {"tail_lines": lines}),
+            )  # fmt: skip
+        except ApiException:  # it never ran, or not before
+            continue
+        text = answer.data.decode(errors="replace").strip()
+        if text:
+            return list(text.splitlines())
+    return []
+
+
+def events(target: Target, start: str) -> list[str]:
+    """What the cluster warned of objects whose name starts so."""
+    found: Object = client.CoreV1Api().list_namespaced_event(target.namespace, _request_timeout=10)
+    ours = [event for event in found.items if event.type == "Warning" and event.involved_object.name.startswith(start)]
+    return [f"{event.involved_object.name}: {event.reason}: {event.message}" for event in ours]
 
 
 def _waiting(pod: Object) -> list[tuple[str, str]]:
@@ -189,25 +174,9 @@ def _is_ready(pod: Object) -> bool:
     return any(found.type == "Ready" and found.status == "True" for found in pod.status.conditions or ())
 
 
-def _log(target: Target, pod: Object) -> list[str]:
-    core: Object = client.CoreV1Api()
-    for previous in (False, True):
-        try:
-            text = core.read_namespaced_pod_log(
-                pod.metadata.name, target.namespace, tail_lines=LINES, previous=previous, _request_timeout=10
-            )
-        except ApiException:  # it never ran, or not before
-            continue
-        if text.strip():
-            return list(text.strip().splitlines())
-    return []
-
-
-def _events(target: Target, start: str) -> list[str]:
-    found: Object = client.CoreV1Api().list_namespaced_event(target.namespace, _request_timeout=10)
-    ours = [event for event in found.items if event.type == "Warning" and event.involved_object.name.startswith(start)]
-    return [f"{event.involved_object.name}: {event.reason}: {event.message}" for event in ours]
-
-
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "reason", error))[:200]
+    try:
+        said = json.loads(getattr(error, "body", None) or "")["message"]
+    except (KeyError, TypeError, ValueError):
+        said = getattr(error, "reason", error)
+    return str(said)[:300]

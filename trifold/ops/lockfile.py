@@ -17,6 +17,8 @@ model:
   version: {version}
   runId: {run_id}
   digest: {digest}
+  title: {title}
+  description: {description}
   parity: {parity}
 image:
   repository: {repository}
@@ -25,6 +27,13 @@ image:
 """
 RELEASE = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 """A release's name: what the gateway lets through, short enough for every object that is named after it."""
+
+TITLE, DESCRIPTION = 200, 2000
+"""Most characters of what people read; the chart refuses more."""
+UNLIKE_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""What JSON lets stand in a string and YAML does not, or takes for the end of a line."""
+HALF = re.compile("[\ud800-\udfff]")
+"""Half a character, which JSON can name and no file can hold."""
 
 
 def write(file: Path, packed: Packed, image: Image) -> None:
@@ -35,18 +44,19 @@ def write(file: Path, packed: Packed, image: Image) -> None:
     """
     if not file.parent.is_dir():
         raise BuildError(f"There is no folder {file.parent} for the lock file; make it, or name another with --lock.")
-    # JSON's strings are YAML's: quoted, so that no version or digest of digits is read as a number.
     texts = {
         "name": packed.name,
         "version": packed.version,
         "run_id": packed.run_id,
         "digest": packed.digest,
+        "title": _cut(packed.title, TITLE),
+        "description": _cut(packed.about, DESCRIPTION),
         "parity": packed.parity,
         "repository": image.repository,
         "tag": image.tag,
         "image_digest": image.digest,
     }
-    quoted = {name: json.dumps(text, ensure_ascii=False) for name, text in texts.items()}
+    quoted = {name: _quoted(text) for name, text in texts.items()}
     where = {
         "release": release_of(image.repository.rpartition("/")[2]),
         "file": file.name,
@@ -71,3 +81,13 @@ def require_release(name: str) -> None:
 def release_of(model: str) -> str:
     """The release that a model gets when none is named: its own name as far as a release may have it."""
     return re.sub(r"[^a-z0-9]+", "-", model.lower())[:40].strip("-") or "model"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _quoted(text: str) -> str:
+    """A string of YAML, which JSON's is but for some characters: no digest of digits is read as a number."""
+    quoted = HALF.sub("\ufffd", json.dumps(text, ensure_ascii=False))
+    return UNLIKE_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 
 from trifold.errors import ServeError
-from trifold.online.page import curl_line
+from trifold.online.lines import curl_line
 from trifold.ops.home import home
 from trifold.ops.packaging import Built
 from trifold.packed import Packed
@@ -81,7 +81,7 @@ def url(host: str, port: int) -> str:
 
 def curl(built: Built, host: str, port: int) -> str:
     """A line that posts the first row of the model's input example."""
-    return curl_line(url(host, port), Packed.read(built.model).input_example)
+    return curl_line(url(host, port), Packed.read(built.model))
 
 
 def _await_ready(process: subprocess.Popen[bytes], host: str, port: int) -> None:

@@ -2,7 +2,7 @@
 
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,14 @@ def print_report(report: "Report") -> None:
 def print_line(line: str) -> None:
     """Print a line as it is: one that is to be copied must not be wrapped."""
     console.print(line, soft_wrap=True)
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of cells in columns, the first as their head; nothing is wrapped."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, row in enumerate(rows):
+        line = escape("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print_line(line if number else f"[bold]{line}[/]")
 
 
 @contextmanager

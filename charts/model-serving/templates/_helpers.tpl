@@ -42,6 +42,15 @@ trifold.dev/parity: {{ .parity | quote }}
 {{- end }}
 {{- end }}
 
+{{/* What people read of it. On objects only that may change without a new pod: words are no reason for one. Takes $. */}}
+{{- define "model-serving.texts" -}}
+{{- range $name := list "title" "description" }}
+{{- with get $.Values.model $name }}
+trifold.dev/{{ $name }}: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* The image, by digest where there is one. Takes $. */}}
 {{- define "model-serving.image" -}}
 {{- with .Values.image -}}

@@ -1,8 +1,8 @@
-{{/* The labels that selectors use; they never change. Takes (dict "root" $ "part" "mlflow"), as all below do. */}}
+{{/* The labels that selectors use; they never change. Takes (dict "root" $ "part" "mlflow"), as all below do, a part's key in the values. */}}
 {{- define "platform.selectorLabels" -}}
 app.kubernetes.io/name: {{ .root.Chart.Name }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/component: {{ .part }}
+app.kubernetes.io/component: {{ .part | kebabcase }}
 {{- end }}
 
 {{/* The labels of every object. */}}
@@ -12,6 +12,11 @@ app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 app.kubernetes.io/part-of: trifold
 helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{/* Whether there is a front page: the gateway shows it. Takes $; empty is no. */}}
+{{- define "platform.frontPage" -}}
+{{- if and .Values.gateway.enabled .Values.frontPage.enabled }}yes{{ end }}
 {{- end }}
 
 {{/* The image of a part: by digest where there is one. */}}

@@ -45,7 +45,7 @@ http {
     map $status $error {
         400 {{ include "platform.gateway.error" (dict "rule" "http" "expected" "an HTTP/1.1 request" "got" "what is none") }};
         404 {{ include "platform.gateway.error" (dict "rule" "path" "expected" "/models/<release>/..., a name of at most 40 of a-z, 0-9 and -" "got" "another path") }};
-        405 {{ include "platform.gateway.error" (dict "rule" "method" "expected" "a method that a release has" "got" "TRACE or CONNECT") }};
+        405 {{ include "platform.gateway.error" (dict "rule" "method" "expected" "a method that the path has" "got" "another") }};
         413 {{ include "platform.gateway.error" (dict "rule" "too_large" "expected" (printf "a body of at most %s" $limits.body) "got" "a larger one") }};
         414 {{ include "platform.gateway.error" (dict "rule" "too_large" "expected" "a request line of at most 8 KB" "got" "a longer one") }};
         431 {{ include "platform.gateway.error" (dict "rule" "too_large" "expected" "header fields of at most 8 KB each" "got" "a longer one, or too many") }};
@@ -56,6 +56,9 @@ http {
     }
     # A header without a value is left out.
     map $status $retry_after { default ""; 502 5; 503 1; 504 5; }
+    {{- if include "platform.frontPage" . }}
+    {{ include "platform.frontPage.cache" . }}
+    {{- end }}
 
     server {
         listen 8080 default_server;
@@ -65,9 +68,13 @@ http {
         error_page 494 =431 /.error;
         error_page 502 = /.unreachable;
 
+        {{ if include "platform.frontPage" . }}
+        {{- include "platform.frontPage.location" . | nindent 8 | trim }}
+        {{- else -}}
         location = / {
             return 200 '{"releases": "/models/<release>/", "example": "curl http://<this host>/models/<release>/model"}\n';
         }
+        {{- end }}
         location = /healthz { default_type text/plain; return 200 "ok\n"; }
         location / { return 404; }
         location = /.error {

@@ -1,9 +1,12 @@
-"""What the tests of the server, the build and the command line share: models built once, servers that really run."""
+"""What the tests of the server, the page, the build and the command line share: models built once, real servers."""
 
+import io
 import json
 import socket
+import time
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
+from pathlib import Path
 from subprocess import Popen
 
 import numpy as np
@@ -35,6 +38,30 @@ class Served:
             return answer.status, answer.headers, answer.read()
         finally:
             connection.close()
+
+    def pour(self, method, path, headers=(), seconds=20):
+        """Send a body that does not end: the first piece of the answer, the bytes that the server read, the seconds.
+
+        Fails if the connection is still open after some seconds.
+        """
+        lines = [
+            f"{method} {path} HTTP/1.1",
+            "Host: x",
+            "Transfer-Encoding: chunked",
+            *map(": ".join, dict(headers).items()),
+        ]
+        before, began = self._read_bytes(), time.monotonic()
+        with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as connection:
+            connection.sendall("\r\n".join([*lines, "", ""]).encode())
+            with pytest.raises(OSError, match=r"reset|Broken pipe"):  # noqa: PT012 - in any piece
+                while time.monotonic() < began + seconds:
+                    connection.sendall(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+            took = time.monotonic() - began
+            return connection.recv(65536), self._read_bytes() - before, took
+
+    def _read_bytes(self):
+        """What the process has read until now, from files and sockets."""
+        return int(Path(f"/proc/{self.process.pid}/io").read_text().split("rchar: ")[1].split()[0])
 
     def predict(self, document):
         """Status and decoded body for a document, or for text that stands for one."""
@@ -95,21 +122,82 @@ def log(registry):
 
 
 @pytest.fixture(scope="session")
-def built_customers(log, customers, customer_model):
-    """The customers' Bento."""
-    address = log("customers", customer_model, customers[0], title="Will they leave?", description="A <b>test</b>.")
-    return build(check(registries.pin(address)))
+def make(registry):
+    """A function that builds the Bento of a registered model."""
+    return lambda address: build(check(registries.pin(address)))
 
 
 @pytest.fixture(scope="session")
-def built_numbers(log):
+def built_customers(log, make, customers, customer_model):
+    """The customers' Bento."""
+    address = log("customers", customer_model, customers[0], title="Will they leave?", description="A <b>test</b>.")
+    return make(address)
+
+
+@pytest.fixture(scope="session")
+def built_other_customers(log, make, built_customers, customers, customer_model):
+    """The Bento of the customers' version 2, which answers a little otherwise."""
+    from sklearn.base import clone
+
+    other = clone(customer_model).set_params(logisticregression__C=0.5)
+    return make(log("customers", other.fit(*customers), customers[0]))
+
+
+@pytest.fixture(scope="session")
+def built_numbers(log, make):
     """The Bento of a classifier of arrays, four numbers a row, with two outputs."""
     from sklearn.ensemble import RandomForestClassifier
 
     X = np.random.default_rng(0).normal(size=(300, 4))
     y = np.column_stack([X[:, 0] > 0, np.where(X[:, 1] > 0, 2, 1)])
-    address = log("numbers", RandomForestClassifier(n_estimators=5, random_state=0).fit(X, y), X)
-    return build(check(registries.pin(address)))
+    return make(log("numbers", RandomForestClassifier(n_estimators=5, random_state=0).fit(X, y), X))
+
+
+@pytest.fixture(scope="session")
+def side_pictures():
+    """Two hundred grey pictures of 16 x 16 that are bright on one side, and which: "left" or "right"."""
+    random = np.random.default_rng(0)
+    left = np.arange(200) % 2 == 0
+    pictures = random.integers(0, 60, (200, 16, 16))
+    pictures[left, :, :8] += 150
+    pictures[~left, :, 8:] += 150
+    return pictures.astype("uint8"), np.where(left, "left", "right")
+
+
+@pytest.fixture(scope="session")
+def picture_file():
+    """A function that makes the file of a picture, a PNG unless told otherwise."""
+    from PIL import Image
+
+    def write(picture, kind="PNG"):
+        file = io.BytesIO()
+        Image.fromarray(picture).resize((128, 128), Image.Resampling.NEAREST).save(file, kind)
+        return file.getvalue()
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def built_pictures(log, make, side_pictures, picture_file):
+    """The Bento of a model of pictures, which says which side is bright."""
+    from sklearn.linear_model import LogisticRegression
+
+    from trifold.profile import ImageInput
+
+    pictures, sides = side_pictures
+    X = pictures.reshape(len(pictures), -1)
+    address = log(
+        "sides",
+        LogisticRegression(max_iter=500).fit(X, sides),
+        X,
+        title="Which side is bright?",
+        note="This is a test.",
+        image=ImageInput(width=16, height=16),
+        samples={"Bright on the left": picture_file(pictures[0]), "Bright on the right": picture_file(pictures[1])},
+        classes={"left": "The left side is bright.", "right": "The right side is bright."},
+        threshold=0.7,
+    )
+    return make(address)
 
 
 @pytest.fixture(scope="session")
@@ -130,8 +218,8 @@ def serve(free_port):
     from contextlib import contextmanager
 
     @contextmanager
-    def serve_one(built):
-        port = free_port()
+    def serve_one(built, port=None):
+        port = port or free_port()
         with server(built, "127.0.0.1", port) as process:
             yield Served(built, process, port)
 

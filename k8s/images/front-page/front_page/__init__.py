@@ -1,0 +1,1 @@
+"""The front page of charts/platform's gateway: which models there are, for people."""

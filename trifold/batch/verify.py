@@ -1,0 +1,104 @@
+"""What `helm test` runs of a release's batch part: the model's example as a slot of its own, compared with its answers.
+
+It goes the whole way: frozen input, contract, blocks, COPY, commit. It leaves no more than its last run, in the schema
+or folder that belongs to tests.
+"""
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trifold import bento
+from trifold.answers import Answers, agrees
+from trifold.batch.job import Job, Retention
+from trifold.batch.migrate import TEST
+from trifold.batch.reports import Reports
+from trifold.batch.schedule import Schedule
+from trifold.batch.score import Scorer, load
+from trifold.batch.statistics import Bins
+from trifold.batch.stores import open_store
+from trifold.errors import JobError, TrifoldError
+from trifold.model import Model
+from trifold.packed import Packed, read_expected
+from trifold.settings import Settings
+
+KEY = "trifold_row"
+
+
+def verify(jobs: Sequence[Job], environment: Mapping[str, str]) -> str:
+    """Score the example into each kind of sink that the jobs have; gives a sentence that says so.
+
+    Raises:
+        JobError: There is no job.
+        TrifoldError: It could not be scored, or the answers are others than at build.
+    """
+    if not jobs:
+        raise JobError("The release has no batch job; set batch.jobs.")
+    settings = Settings.from_environment(environment)
+    folder = settings.model or bento.packed_model()
+    packed = Packed.read(folder)
+    model, version = load(folder, settings)
+    bins, sinks = Bins.of(model, folder), {job.sink: job for job in jobs}
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "example.parquet"
+        pq.write_table(example(model, packed), file)
+        for sink, job in sinks.items():
+            test = testing(job, file.as_uri())
+            told = {**environment, "TRIFOLD_DATABASE_SCHEMA": environment.get("TRIFOLD_DATABASE_SCHEMA", "") + TEST}
+            store = open_store(test, version, model.contract, told)
+            scorer = Scorer(test, 0, store, model, bins, Reports(test, packed, model, bins, {}))
+            slot = datetime.now(UTC).replace(second=0, microsecond=0)
+            run = scorer.run(slot, f"test at {time.time()}", replace=True)
+            found = store.predictions(run, len(packed.input_example))
+            if not agrees(_answers(found, model), read_expected(folder)):
+                where = sink or "PostgreSQL"
+                raise TrifoldError(
+                    f"{where} holds other answers to the model's example than scikit-learn gave at build."
+                )
+            store.retire()
+    names = " and ".join(sink or "PostgreSQL" for sink in sinks)
+    count = len(packed.input_example)
+    return f"{packed.name} version {packed.version} scored its example ({count} rows) into {names} as at build"
+
+
+def example(model: Model, packed: Packed) -> pa.Table:
+    """The input example as a table, its keys in the order of the rows."""
+    rows = model.contract.check_rows(packed.input_example).rows
+    columns = rows.columns or dict(zip(model.contract.signature.names, np.asarray(rows.matrix).T, strict=True))
+    keys = [f"{number:06d}" for number in range(len(rows))]
+    return pa.table({KEY: keys, **{name: pa.array(values, from_pandas=True) for name, values in columns.items()}})
+
+
+def testing(job: Job, files: str) -> Job:
+    """The job of a test, which reads a file and writes where the job's tests go."""
+    return replace(
+        job,
+        name="helm-test",
+        schedule=Schedule.parse("* * * * *", "Etc/UTC"),
+        key=KEY,
+        keep=(),
+        shards=1,
+        max_reject_rate=0.0,
+        catch_up=0,
+        query="",
+        files=files,
+        sink=job.sink and f"{job.sink}/{TEST.strip('_')}",
+        retention=Retention(0, 0, 0),
+    )
+
+
+def _answers(found: Sequence[tuple[str, Any, list[float] | None]], model: Model) -> Answers:
+    predictions = np.asarray([prediction for _, prediction, _ in found])
+    if not model.labels:
+        return Answers(predictions)
+    flat = np.asarray([probabilities for _, _, probabilities in found])
+    ends = np.cumsum([len(names) for names in model.labels])[:-1]
+    return Answers(predictions, tuple(np.split(flat, ends, axis=1)))
