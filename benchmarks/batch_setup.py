@@ -21,7 +21,7 @@ sys.path += [str(ROOT / "benchmarks" / "batch_peers"), str(ROOT / "tests")]
 from postgres import Server, free_port, programs  # noqa: E402
 from worker import COLUMNS  # noqa: E402
 
-from trifold.batch.database import Database  # noqa: E402
+from trifold.database import Database  # noqa: E402
 
 SCHEMA = "scoring"
 SOURCE = "customers"

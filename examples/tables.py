@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from trifold.batch.database import Database
+from trifold.database import Database
 from trifold.errors import TrifoldError
 from trifold.ops.terminal import step
 

@@ -13,7 +13,7 @@ import pytest
 from tests.forks import Fork
 from trifold.batch import __main__ as commands
 from trifold.batch import score, slots
-from trifold.batch.database import Database
+from trifold.database import Database
 from trifold.packed import Packed
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from trifold.batch.database import Database
+from trifold.database import Database
 
 USER = "postgres"
 SECONDS = 60

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trifold.batch.database import Database
+from trifold.database import Database
 from trifold.model import Model
 
 CLOSE = 1e-12

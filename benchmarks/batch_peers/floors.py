@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 from worker import measured
 
-from trifold.batch.database import Database
+from trifold.database import Database
 from trifold.model import Model
 
 uri, query, target = (os.environ[name] for name in ("URI", "QUERY", "TARGET"))

@@ -8,7 +8,7 @@ import yaml
 from tests.charts import checks, jobs, render
 from tests.charts.cronjobs import CHART, DATABASE, EVERYTHING, LOCK, ONE, QUERY, cron_jobs, settings
 from tests.charts.objects import job, of_kind, pods, selects, template, where
-from trifold.batch import score
+from trifold import exits
 
 NAME_LENGTH = 32
 
@@ -38,8 +38,8 @@ def test_what_is_tried_again_is_what_may_help():
     lost, given_up, shard = job(cron_jobs(ONE)["weekly"])["podFailurePolicy"]["rules"]
     assert lost == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
     assert (given_up["action"], shard["action"]) == ("FailJob", "FailIndex")
-    assert given_up["onExitCodes"]["values"] == [score.USAGE, score.DATA, score.CANNOT_CREATE, score.CONFIGURATION]
-    assert shard["onExitCodes"]["values"] == [score.FAILURE]
+    assert given_up["onExitCodes"]["values"] == [exits.USAGE, exits.DATA, exits.CANNOT_CREATE, exits.CONFIGURATION]
+    assert shard["onExitCodes"]["values"] == [exits.FAILURE]
     [migrate] = of_kind(render.objects(CHART, EVERYTHING), "Job")
     assert migrate["spec"]["podFailurePolicy"]["rules"] == [lost, given_up]
 

@@ -17,8 +17,8 @@ from kubernetes import client
 
 from tests.cluster import kube
 from tests.cluster.ups import ROOT, up
-from trifold.batch.database import Database
 from trifold.batch.slots import slot_of
+from trifold.database import Database
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(2400)]
 PROVE = bool(os.environ.get("TRIFOLD_PROVE"))

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes import client
 
-from trifold.batch import score
+from trifold import exits
 from trifold.batch.slots import slot_text
 from trifold.errors import DeployError, JobError
 from trifold.ops import backfill, batch, job_states, releases, runs
@@ -182,7 +182,7 @@ def test_a_backfill_of_too_many_slots_names_a_part_that_fits():
     assert len(batch.slots_between(hourly, *batch.read_span(hourly, "2026-01", end), NOW)) == batch.MOST_SLOTS
 
 
-@pytest.mark.parametrize("code", sorted({*score.CODES.values(), score.USAGE, score.FAILURE, score.TERMINATED}))
+@pytest.mark.parametrize("code", sorted({*exits.CODES.values(), exits.USAGE, exits.FAILURE, exits.TERMINATED}))
 def test_every_exit_code_of_the_scorer_has_a_meaning(code):
     """A number alone sends people to the source."""
     assert re.fullmatch(rf"exit code {code}: [a-z].{{8,}}", job_states.describe(code))

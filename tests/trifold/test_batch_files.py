@@ -25,11 +25,11 @@ from trifold.batch.published import read_predictions
 from trifold.batch.statistics import merged, merged_top
 from trifold.batch.store import Run
 from trifold.batch.stores import list_runs
-from trifold.batch.versions import Version
 from trifold.errors import JobError
 from trifold.model import Model
 from trifold.packed import Packed
 from trifold.settings import Settings
+from trifold.versions import Version
 
 NEXT = "2026-11-30T05:00Z"
 WINDOW = (instant(SLOT), instant(NEXT))

@@ -14,12 +14,12 @@ import pytest
 from tests.batch import SLOT, instant, version
 from tests.trifold.test_batch_files import RUN, batch_of, scorer_of
 from tests.trifold.test_batch_postgres import rows_of
-from trifold.batch.failpoints import NAMES
 from trifold.batch.schedule import Schedule
 from trifold.batch.scored import score
 from trifold.batch.statistics import Tally
 from trifold.batch.store import Counts
 from trifold.errors import InputRefused, Unavailable
+from trifold.failpoints import NAMES
 
 ROWS = 40_000
 SMALL_PIECES = {"TRIFOLD_BATCH_BYTES": "400000"}

@@ -22,11 +22,11 @@ import pytest
 from tests.batch import JOB, SCHEMA, Batch, instant
 from tests.postgres import free_port
 from tests.trifold.test_batch_postgres import rows_of
-from trifold.batch.database import Database
-from trifold.batch.failpoints import NAMES
 from trifold.batch.job import Job
 from trifold.batch.schedule import Schedule
+from trifold.database import Database
 from trifold.errors import TrifoldError
+from trifold.failpoints import NAMES
 
 PROVE = float(os.environ.get("TRIFOLD_PROVE") or 0)
 """How much of the whole campaign: 1 is 200 kills, 50 double starts and 20 restarts; 0 the short form of `make test`."""

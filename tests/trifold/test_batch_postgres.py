@@ -8,7 +8,7 @@ import pytest
 
 from tests.batch import SCHEMA, SLOT, instant, version
 from trifold.answers import Answers, same_bits
-from trifold.batch.database import Database
+from trifold.database import Database
 from trifold.model import Model
 
 NEXT = "2026-11-30T05:00Z"
@@ -293,7 +293,7 @@ def test_migrating_again_changes_nothing(batch, customers):
 
 def test_a_database_that_is_away_is_tried_again_later(batch, capsys, monkeypatch):
     """Exit code 75: Kubernetes starts the pod again."""
-    monkeypatch.setattr("trifold.batch.database.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("trifold.database.CONNECT_SECONDS", 0.5)
     batch.uri = batch.uri.replace("postgres@127.0.0.1:", "postgres@127.0.0.1:1/x?dummy=").partition("?")[0]
     assert batch.run() == 75
     assert "PostgreSQL does not let us in" in capsys.readouterr().err

@@ -9,8 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trifold.checked import NotFinite, Repeated
+from trifold.documents import MOST_LEVELS
 from trifold.errors import BodyRefused, NotJson
-from trifold.online.body import MOST_LEVELS, Body, decode
+from trifold.online.body import Body, decode
 
 SPACE = st.sampled_from(["", "", " ", "\n\t", "\r "])
 STRINGS = st.sampled_from(

@@ -18,9 +18,9 @@ from sklearn.metrics import roc_auc_score
 
 import trifold
 import trifold.profile
-from trifold.batch.database import Database
 from trifold.batch.job import bound
 from trifold.batch.schedule import Schedule
+from trifold.database import Database
 from trifold.likeness import Likeness
 from trifold.ops import registry as registries
 from trifold.profile import ImageInput

@@ -7,14 +7,15 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from trifold import bento
-from trifold.batch.database import Database
 from trifold.batch.job import Job
 from trifold.batch.migrate import TEST, migrate, tables, views
-from trifold.batch.score import exit_code, load
 from trifold.batch.stores import list_runs, schema_of
 from trifold.batch.verify import verify
+from trifold.database import Database
 from trifold.errors import JobError
+from trifold.exits import exit_code
 from trifold.settings import Settings
+from trifold.versions import load
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -64,7 +65,7 @@ def _verify(_: argparse.Namespace, environment: Mapping[str, str]) -> None:
 
 
 def main(argv: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:
-    """Run a command; what Trifold refuses is one sentence and an exit code (trifold/batch/score.py)."""
+    """Run a command; what Trifold refuses is one sentence and an exit code (trifold/exits.py)."""
     commands = {"migrate": _migrate, "runs": _runs, "verify": _verify}
 
     def command() -> None:

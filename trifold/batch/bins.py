@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from trifold.accepted import predict_accepted
 from trifold.answers import Answers
-from trifold.batch.accepted import predict_accepted
 from trifold.batch.outputs import Reader
 from trifold.contract import Contract
 from trifold.model import Model

@@ -8,9 +8,9 @@ import pyarrow as pa
 from trifold.batch.job import Job
 from trifold.batch.slots import slot_text
 from trifold.batch.store import KEY
-from trifold.batch.versions import Version
 from trifold.contract import Contract
 from trifold.errors import InputRefused, SlotCommitted
+from trifold.versions import Version
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,14 @@
 import uuid
 from typing import Protocol
 
-from trifold.batch.failpoints import reach
 from trifold.batch.folders import Folder
 from trifold.batch.job import Job
 from trifold.batch.parts import Layout, Part
 from trifold.batch.slot_runs import SlotRun, run_at, to_json
 from trifold.batch.store import COMMITTED, OPEN, Counts, Run, Scored
-from trifold.batch.versions import Version
 from trifold.errors import Unavailable
+from trifold.failpoints import reach
+from trifold.versions import Version
 
 
 class Ending(Protocol):

@@ -3,8 +3,8 @@
 import pyarrow as pa
 from pyarrow import types
 
-from trifold.batch.database import Database
 from trifold.batch.sources import Files
+from trifold.database import Database
 from trifold.errors import JobError
 
 

@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from trifold.batch import frozen, published, retention, slot_runs
 from trifold.batch.checks import is_joined, is_replaced, too_many_rejects
-from trifold.batch.failpoints import reach
 from trifold.batch.file_shard import FileShard, ended_by_another, rejects_file
 from trifold.batch.folders import open_folder
 from trifold.batch.history import history_of
@@ -22,9 +21,10 @@ from trifold.batch.parts import Layout, Part
 from trifold.batch.slot_runs import SlotRun, done_shards, read_json, run_at, runs_of, to_json
 from trifold.batch.slots import slot_text
 from trifold.batch.store import ABANDONED, COMMITTED, FAILED, OPEN, Counts, Run
-from trifold.batch.versions import Version
 from trifold.contract import Contract
 from trifold.errors import ColumnsMissing, ColumnsRepeated, InputRefused, Unavailable
+from trifold.failpoints import reach
+from trifold.versions import Version
 
 WAIT_SECONDS = 1800
 """How long a shard waits for the first one to freeze the input; then Kubernetes starts it again."""

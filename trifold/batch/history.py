@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from trifold.batch.database import Database
 from trifold.batch.job import Job, bound
 from trifold.batch.storage import locate, readable
+from trifold.database import Database
 from trifold.errors import InputRefused
 
 SCHEMES = ("file://", "s3://")

@@ -11,11 +11,11 @@ from pyarrow import types
 
 from trifold.batch.checks import require_columns
 from trifold.batch.csv_files import UNREAD
-from trifold.batch.database import Database, literal, quoted
 from trifold.batch.job import Job, bound
 from trifold.batch.sources import Files
 from trifold.batch.store import KEPT, KEY
 from trifold.contract import Contract
+from trifold.database import Database, literal, quoted
 
 
 class Input(Protocol):

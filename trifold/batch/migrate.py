@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from trifold.batch.database import Database, literal, quoted
-from trifold.batch.versions import Version
+from trifold.database import Database, literal, quoted
 from trifold.errors import JobError
+from trifold.versions import Version
 
 SQL = Path(__file__).parent / "sql"
 MOST_CLASSES = 100

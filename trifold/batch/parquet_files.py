@@ -8,9 +8,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import fs, types
 
-from trifold.batch.database import BATCH_BYTES
 from trifold.batch.storage import readable
 from trifold.contract import Contract
+from trifold.database import BATCH_BYTES
 
 MORE: tuple[pa.Field, ...] = ()
 MOST_ROWS = 16_384

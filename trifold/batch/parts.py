@@ -12,7 +12,7 @@ from trifold.batch.migrate import MOST_CLASSES
 from trifold.batch.scored import REJECTS
 from trifold.batch.storage import said
 from trifold.batch.store import Run
-from trifold.batch.versions import Version
+from trifold.versions import Version
 
 ARROW = {"float8": pa.float64(), "bigint": pa.int64(), "boolean": pa.bool_(), "text": pa.string()}
 """Arrow's type by PostgreSQL's of a prediction."""

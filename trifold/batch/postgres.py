@@ -12,8 +12,6 @@ import pyarrow as pa
 
 from trifold.batch.checks import Began, is_joined, is_replaced, require_columns, too_many_rejects, twice
 from trifold.batch.csv_files import UNREAD, apart
-from trifold.batch.database import Database, literal, quoted
-from trifold.batch.failpoints import reach
 from trifold.batch.file_tables import load
 from trifold.batch.history import history_of
 from trifold.batch.inputs import read_columns
@@ -21,9 +19,11 @@ from trifold.batch.job import Job, bound
 from trifold.batch.slots import slot_text
 from trifold.batch.sources import Files
 from trifold.batch.store import ABANDONED, COMMITTED, FAILED, OPEN, REPLACED, Counts, Run, Scored
-from trifold.batch.versions import Version
 from trifold.contract import Contract
+from trifold.database import Database, literal, quoted
 from trifold.errors import InputRefused, Unavailable
+from trifold.failpoints import reach
+from trifold.versions import Version
 
 LOCK_SECONDS = 0.2
 HASH = "((hashtextextended(coalesce({key}::text, ''), 0) & 2147483647) * {shards}) >> 31 = {shard}"

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trifold.batch.bins import Bins
-from trifold.batch.failpoints import reach
 from trifold.batch.job import Job
 from trifold.batch.report import Report, metrics, render
 from trifold.batch.slots import slot_text
@@ -12,6 +11,7 @@ from trifold.batch.statistics import merged, merged_top
 from trifold.batch.store import Counts, Run, Store
 from trifold.batch.tracking import Tracking
 from trifold.errors import TrifoldError
+from trifold.failpoints import reach
 from trifold.model import Model
 from trifold.packed import Packed
 

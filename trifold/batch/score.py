@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from trifold.batch import slots
 from trifold.batch.checks import too_many_rejects
-from trifold.batch.failpoints import reach
 from trifold.batch.job import Job
 from trifold.batch.overlap import overlapped
 from trifold.batch.reports import Reports
@@ -23,32 +22,14 @@ from trifold.batch.slots import parse_slot, slot_text
 from trifold.batch.statistics import Bins, Tally
 from trifold.batch.store import COMMITTED, FAILED, Counts, Run, Store
 from trifold.batch.stores import open_store
-from trifold.batch.versions import Version
-from trifold.errors import (
-    ColumnsMissing,
-    ColumnsRepeated,
-    InputRefused,
-    JobError,
-    SlotCommitted,
-    TrifoldError,
-    Unavailable,
-)
+from trifold.errors import ColumnsMissing, ColumnsRepeated, InputRefused, JobError, TrifoldError
+from trifold.exits import TERMINATED, exit_code
+from trifold.failpoints import reach
 from trifold.model import Model
-from trifold.packed import Packed, read_expected
+from trifold.packed import Packed
 from trifold.settings import Settings
-from trifold.warmup import warm_up
+from trifold.versions import load
 
-USAGE, DATA, FAILURE, CANNOT_CREATE, TRY_AGAIN, CONFIGURATION, TERMINATED = 64, 65, 70, 73, 75, 78, 143
-"""Exit codes; the names and numbers of sysexits.h, and of a process that ended at SIGTERM. The chart's podFailurePolicy
-is made for them."""
-CODES: Mapping[type[TrifoldError], int] = {
-    ColumnsMissing: DATA,
-    ColumnsRepeated: DATA,
-    InputRefused: DATA,
-    JobError: CONFIGURATION,
-    SlotCommitted: CANNOT_CREATE,
-    Unavailable: TRY_AGAIN,
-}
 SAMPLED = 100_000
 """Rows of a run whose columns are counted for its report; more would tell no more."""
 KEPT_REJECTS = 1000
@@ -179,18 +160,6 @@ def scorer_of(job: Job, shard: int, settings: Settings, folder: Path, environmen
     return Scorer(job, shard, store, model, bins, Reports(job, packed, model, bins, environment))
 
 
-def load(folder: Path, settings: Settings) -> tuple[Model, Version]:
-    """A packed model that has predicted its own example, and what its predictions look like.
-
-    Raises:
-        TrifoldError: It cannot be loaded, or its rows are none of a table.
-    """
-    packed = Packed.read(folder)
-    model = Model.load(folder, expected_digest=settings.digest, threads=settings.threads)
-    warm_up(model, packed, read_expected(folder))
-    return model, Version.of(model, packed)
-
-
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -250,15 +219,3 @@ def main(argv: Sequence[str] | None = None, environment: Mapping[str, str] = os.
     # As the first process of a container it would not hear SIGTERM otherwise; 0 would count the shard as done.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(TERMINATED))
     return exit_code(lambda: work(sys.argv[1:] if argv is None else argv, environment))
-
-
-def exit_code(command: Callable[[], None]) -> int:
-    """Run a command of the image; what Trifold refuses is one sentence and its exit code."""
-    try:
-        command()
-    except TrifoldError as error:
-        print(f"trifold: {error}", file=sys.stderr, flush=True)
-        return CODES.get(type(error), FAILURE)
-    except SystemExit as ended:
-        return USAGE if ended.code else 0
-    return 0

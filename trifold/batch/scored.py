@@ -6,16 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
+from trifold.accepted import predict_accepted
 from trifold.answers import Answers
-from trifold.batch.accepted import predict_accepted
+from trifold.arrow import column, lists
 from trifold.batch.checks import require_keys
-from trifold.batch.failpoints import reach
 from trifold.batch.job import Job
 from trifold.batch.statistics import Tally
 from trifold.batch.store import KEPT, KEY, Scored
 from trifold.errors import Reject
+from trifold.failpoints import reach
 from trifold.model import Model
-from trifold.rows import Array
 
 REJECTS = pa.schema(
     [
@@ -27,7 +27,6 @@ REJECTS = pa.schema(
         ("got", pa.string()),
     ]
 )
-WIDE = {"f": pa.float64(), "i": pa.int64(), "u": pa.int64(), "b": pa.bool_()}
 
 
 def score(pieces: Iterable[pa.RecordBatch], model: Model, job: Job, tally: Tally) -> Iterator[Scored]:
@@ -94,20 +93,3 @@ def _rejects(rejects: Sequence[Reject], keys: pa.Array, first: int) -> pa.Record
     return pa.RecordBatch.from_arrays(
         [pa.array(values, field.type) for values, field in zip(columns, REJECTS, strict=True)], schema=REJECTS
     )
-
-
-def column(values: Array) -> pa.Array:
-    """Predictions, of shape (rows,) or (rows, outputs), as a column; numbers in 64 bits, which change none."""
-    if values.ndim > 1:
-        return lists(values)
-    wide = WIDE.get(values.dtype.kind, pa.string())
-    if not len(values):
-        return pa.nulls(0, wide)
-    return pa.array(values if values.dtype.kind in WIDE else values.astype(object)).cast(wide)
-
-
-def lists(matrix: Array) -> pa.Array:
-    """An array of shape (rows, items) as a column of lists."""
-    rows, items = matrix.shape
-    offsets = np.arange(0, rows * items + 1, items or 1, dtype="int32")
-    return pa.ListArray.from_arrays(offsets if items else np.zeros(rows + 1, "int32"), column(matrix.reshape(-1)))

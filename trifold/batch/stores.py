@@ -5,9 +5,9 @@ from typing import Any
 
 from trifold.batch.job import Job
 from trifold.batch.store import Store
-from trifold.batch.versions import Version
 from trifold.contract import Contract
 from trifold.errors import JobError
+from trifold.versions import Version
 
 
 def open_store(job: Job, version: Version, contract: Contract, environment: Mapping[str, str]) -> Store:

@@ -22,13 +22,14 @@ from trifold.batch.job import Job, Retention
 from trifold.batch.migrate import TEST
 from trifold.batch.reports import Reports
 from trifold.batch.schedule import Schedule
-from trifold.batch.score import Scorer, load
+from trifold.batch.score import Scorer
 from trifold.batch.statistics import Bins
 from trifold.batch.stores import open_store
 from trifold.errors import JobError, TrifoldError
 from trifold.model import Model
 from trifold.packed import Packed, read_expected
 from trifold.settings import Settings
+from trifold.versions import load
 
 KEY = "trifold_row"
 

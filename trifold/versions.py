@@ -1,15 +1,18 @@
 """What a model version's predictions look like in a table: their type, their classes, their interval."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trifold.batch.database import Database, literal
+from trifold.database import Database, literal
 from trifold.errors import JobError
 from trifold.model import Model
-from trifold.packed import Packed
+from trifold.packed import Packed, read_expected
 from trifold.rows import Array
+from trifold.settings import Settings
+from trifold.warmup import warm_up
 
 TYPES = {"f": "float8", "i": "bigint", "u": "bigint", "b": "boolean", "O": "text", "U": "text", "S": "text"}
 """PostgreSQL's type by numpy's kind of the predictions."""
@@ -60,6 +63,18 @@ class Version:
             f"({', '.join(map(literal, (self.digest, self.model, self.version)))}, ARRAY[{classes}]::text[], {width}) "
             "ON CONFLICT DO NOTHING"
         )
+
+
+def load(folder: Path, settings: Settings) -> tuple[Model, Version]:
+    """A packed model that has predicted its own example, and what its predictions look like.
+
+    Raises:
+        TrifoldError: It cannot be loaded, or its rows are none of a table.
+    """
+    packed = Packed.read(folder)
+    model = Model.load(folder, expected_digest=settings.digest, threads=settings.threads)
+    warm_up(model, packed, read_expected(folder))
+    return model, Version.of(model, packed)
 
 
 def _type(model: Model, packed: Packed) -> str:
