@@ -1,4 +1,4 @@
-"""Make or update the database objects of a release's batch runs, as their owner; again and again gives the same."""
+"""Make or update a release's tables, of batch runs and its stream, as their owner; again and again gives the same."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +43,8 @@ def migrate(database: Database, schema: str, scorer: str, version: Version, jobs
 
 def tables(schema: str, scorer: str, version: Version) -> str:
     """The script that makes the tables."""
-    return _filled("tables.sql", schema=quoted(schema), scorer=quoted(scorer), prediction=version.type)
+    parts = {"schema": quoted(schema), "scorer": quoted(scorer), "prediction": version.type}
+    return _filled("tables.sql", **parts) + "\n" + _filled("stream.sql", **parts)
 
 
 def views(schema: str, scorer: str, version: Version, classes: Sequence[str]) -> str:

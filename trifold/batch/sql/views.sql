@@ -16,4 +16,12 @@ SELECT p.*
 FROM {schema}.predictions p
 JOIN (SELECT job, max(slot) AS slot FROM {schema}.batch_runs WHERE state = 'committed' GROUP BY job) l USING (job, slot);
 
-GRANT SELECT ON {schema}.predictions, {schema}.predictions_latest, {schema}.rejects TO {scorer};
+CREATE OR REPLACE VIEW {schema}.event_predictions AS
+SELECT
+    s.topic, s.partition, p."offset", p.key, p.prediction, v.model, v.version, v.digest, p.event_at, p.scored_at, p.kept, p.probabilities,
+    {lower} AS lower, {upper} AS upper{classes}
+FROM {schema}.stream_predictions p
+JOIN {schema}.stream_sources s USING (source)
+JOIN {schema}.batch_versions v ON v.added = p.version;
+
+GRANT SELECT ON {schema}.predictions, {schema}.predictions_latest, {schema}.event_predictions, {schema}.rejects TO {scorer};
