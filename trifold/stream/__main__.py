@@ -49,7 +49,7 @@ def consume(environment: Mapping[str, str], stopping: threading.Event) -> None:
     model, version = load(folder, settings)
     MODEL.info({"name": packed.name, "version": packed.version, "digest": packed.digest})
     properties = client.properties(environment)
-    sink = open_sink(stream, version, properties, environment)
+    sink = open_sink(stream, model, version, properties, environment)
     try:
         Consumer(stream, model, sink, properties, state).run(stopping)
     finally:

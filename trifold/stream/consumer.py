@@ -14,12 +14,12 @@ from confluent_kafka import Consumer as Client
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from trifold import metrics
-from trifold.errors import JobError, TrifoldError, Unavailable, first_line
+from trifold.errors import JobError, TrifoldError, first_line
 from trifold.failpoints import reach
 from trifold.model import Model
 from trifold.stream import client as kafka
 from trifold.stream.scored import Partition, Progress, Scored, score
-from trifold.stream.sink import Fenced, OffsetLost, Sink
+from trifold.stream.sink import Fatal, Fenced, OffsetLost, Sink
 from trifold.stream.state import State
 from trifold.stream.stream import Stream
 
@@ -32,10 +32,6 @@ RETIRE_SECONDS = 3600.0
 
 class Strangers(TrifoldError):
     """Consumers of another release are in the group."""
-
-
-class Fatal(TrifoldError):
-    """The client cannot go on; a new process can."""
 
 
 class Consumer:
@@ -67,7 +63,7 @@ class Consumer:
 
         Raises:
             JobError: It is set up in a way that cannot work.
-            Fatal: The process has to be started again.
+            Fatal: A new process has to.
         """
         try:
             while not stopping.is_set():
@@ -121,6 +117,7 @@ class Consumer:
             self._client = Client({**given, "error_cb": self._note})
         except KafkaException as error:
             raise JobError(f"librdkafka refuses stream.kafka.properties: {kafka.words(error)}.") from None
+        self.sink.join(self._client)
         self._client.subscribe(
             [self.stream.topic, self.stream.redrive],
             on_assign=self._assigned,
@@ -239,7 +236,7 @@ class Consumer:
     def _tell(self) -> None:
         """Let Kafka know how far it is, for those who watch the group there; what counts is in the sink."""
         offsets = [TopicPartition(*where, offset) for where, offset in self._positions.items()]
-        if offsets and offsets != self._told and getattr(self.sink, "tells", True):
+        if offsets and offsets != self._told and self.sink.tells:
             self._client.commit(offsets=offsets, asynchronous=True)
             self._told = offsets
 
@@ -298,6 +295,3 @@ def _line(error: BaseException) -> str:
 
 def _listed(partitions: Sequence[TopicPartition]) -> str:
     return ", ".join(f"{partition.topic} {partition.partition}" for partition in partitions)
-
-
-__all__ = ["Consumer", "Fatal", "Strangers", "Unavailable"]

@@ -41,6 +41,8 @@ class PostgresSink:
         version: The model version that scores.
     """
 
+    tells = True
+
     def __init__(self, uri: str, schema: str, stream: Stream, version: Version) -> None:
         self.uri, self.schema, self.stream, self.version = uri, schema, stream, version
         self._in = quoted(schema)
@@ -54,6 +56,9 @@ class PostgresSink:
         with self._transaction() as database:
             [[identity]] = database.rows(f"SELECT identity::text FROM {self._in}.stream_identity")
         return str(identity)
+
+    def join(self, client: Any) -> None:
+        """See Sink.join; the database needs to know nothing of it."""
 
     def begin(self, bounds: Mapping[Partition, Bounds]) -> dict[Partition, int]:
         """See Sink.begin; what is not known begins as the stream says, and that is written down at once."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from trifold.errors import TrifoldError
 from trifold.stream.scored import Partition, Scored
@@ -10,6 +10,10 @@ from trifold.stream.scored import Partition, Scored
 
 class Fenced(TrifoldError):
     """Another consumer has gone on with a partition; what this one scored of it is void."""
+
+
+class Fatal(TrifoldError):
+    """Kafka's client cannot go on; a new process can."""
 
 
 class OffsetLost(TrifoldError):
@@ -37,6 +41,12 @@ class Sink(Protocol):
     @property
     def identity(self) -> str:
         """What all consumers of the release have in common, and those of another one of its name do not."""
+
+    tells: bool
+    """Whether Kafka has to be told how far it is, for those who watch the group there."""
+
+    def join(self, client: Any) -> None:
+        """Know the consumer that it commits for."""
 
     def begin(self, bounds: Mapping[Partition, Bounds]) -> dict[Partition, int]:
         """The next offsets of partitions that this consumer takes over.
