@@ -1,6 +1,6 @@
 # Each target is one line into the tool that does it. ARGS goes through to pytest: make test ARGS="-k contract"
 .DEFAULT_GOAL := help
-.PHONY: help .venv serve up cluster down env images browser postgres test test-fast prove-cluster prove-rollout prove-batch bench bench-batch lint format lock clean
+.PHONY: help .venv serve up cluster down env images browser postgres kafka test test-fast prove-cluster prove-rollout prove-batch bench bench-batch lint format lock clean
 bin := .venv/bin
 
 help: ## List the targets
@@ -33,10 +33,13 @@ browser: .venv ## Find Chromium and axe-core for the tests of the page, or insta
 postgres: ## Find PostgreSQL's server for the tests of batch jobs, or install it
 	@tools/postgres
 
-test: cluster browser postgres ## Run every test, in parallel and in random order
+kafka: ## Find Kafka's jars and Java for the tests of streams, or install them
+	@tools/kafka
+
+test: cluster browser postgres kafka ## Run every test, in parallel and in random order
 	@$(bin)/python -m pytest -n auto --dist loadfile $(ARGS)
 
-test-fast: browser postgres ## Run the tests that are not marked slow or cluster
+test-fast: browser postgres kafka ## Run the tests that are not marked slow or cluster
 	@$(bin)/python -m pytest -n auto --dist loadfile -m "not slow and not cluster" $(ARGS)
 
 prove-cluster: .venv ## Kill the making of a cluster at every stage and see it end well (20 minutes)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.served", "tests.chromium", "tests.postgres", "tests.s3", "tests.batch"]
+PARTS = ("served", "chromium", "postgres", "kafka", "s3", "batch", "stream")
+pytest_plugins = [f"tests.{part}" for part in PARTS]
 
 ROOT = Path(__file__).resolve().parents[1]
 

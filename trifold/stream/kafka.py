@@ -16,7 +16,7 @@ from trifold.answers import Answers
 from trifold.errors import JobError, Unavailable
 from trifold.failpoints import reach
 from trifold.stream.client import SECONDS, words
-from trifold.stream.events import SOURCE, Dead, kept, position, reasons
+from trifold.stream.events import SOURCE, Dead, came, kept, position, reasons
 from trifold.stream.scored import Partition, Scored
 from trifold.stream.sink import Bounds, Fatal, Fenced, require_inside
 from trifold.stream.stream import EARLIEST, Stream
@@ -97,7 +97,7 @@ class KafkaSink:
             committed = {(at.topic, at.partition): at for at in self._client.committed(asked, timeout=SECONDS)}
         found, new = dict[Partition, int](), dict[Partition, int]()
         for where, bound in bounds.items():
-            topic, partition = where
+            topic = where[0]
             self._ids[topic] = bound.topic_id
             at = committed[where]
             if at.offset >= 0:
@@ -176,12 +176,8 @@ class KafkaSink:
         redriven = any(topic == stream.redrive for topic, _ in scored.progress)
         texts = values(scored.answers, self.labels, scored.documents, stream.keep)
         for message, text in zip(scored.messages, texts, strict=True):
-            stood = (
-                str(position(message)) if redriven else f"{message.topic()}/{message.partition()}/{message.offset()}"
-            )
-            self._send(
-                producer, stream.output, message.key(), text, [*own, (SOURCE, stood.encode())], message.timestamp()[1]
-            )
+            source = str(position(message) if redriven else came(message)).encode()
+            self._send(producer, stream.output, message.key(), text, [*own, (SOURCE, source)], message.timestamp()[1])
         for letter in scored.dead:
             self._send(producer, stream.dead, letter.key, letter.value, self._headers(letter), letter.at)
 
