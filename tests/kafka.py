@@ -113,7 +113,8 @@ class Broker:
 
     def delete(self, topic):
         """Delete a topic with all that is in it."""
-        self.admin().delete_topics([topic])[topic].result(SECONDS)
+        admin = self.admin()  # which takes its answers with it
+        admin.delete_topics([topic])[topic].result(SECONDS)
 
     def produce(self, topic, events):
         """Send (key, value) or (key, value, headers), in order; each is in the log when this returns."""

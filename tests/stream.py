@@ -1,5 +1,6 @@
 """A release's stream for the tests: a real broker, a real database, the real command as a process."""
 
+import base64
 import json
 import os
 import subprocess
@@ -19,7 +20,7 @@ from trifold.batch import __main__ as commands
 from trifold.database import Database
 
 ROOT = Path(__file__).resolve().parents[1]
-RELEASE, NAMESPACE, SCHEMA = "leaving", "models", "leaving"
+NAMESPACE = "models"
 STREAM = {
     "topic": "",
     "where": {},
@@ -107,7 +108,6 @@ class Stream:
     broker: object
     uri: str
     topic: str
-    release: str = RELEASE
     settings: dict = field(default_factory=lambda: dict(STREAM))
     running: list = field(default_factory=list)
 
@@ -128,6 +128,11 @@ class Stream:
             "TRIFOLD_HOST": "127.0.0.1",
         }
         return {**os.environ, **told, **more}
+
+    @property
+    def release(self):
+        """The release's name; one of its own for each topic, so that no test meets another's group."""
+        return f"{self.topic}-scores"
 
     @property
     def schema(self):
@@ -176,12 +181,64 @@ class Stream:
         with Database(self.uri, autocommit=True) as database:
             return database.rows(statement, *parameters)
 
+    def predictions(self):
+        """Every prediction that a reader sees, as (position, key, prediction, probabilities), by position."""
+        if self.settings["sink"] == "postgres":
+            found = self.ask(
+                "SELECT topic || '/' || partition || '/' || \"offset\", key, prediction, probabilities "
+                f"FROM {self.schema}.event_predictions"
+            )
+            return sorted((at, key, said, list(scores or ())) for at, key, said, scores in found)
+        return sorted(
+            (
+                dict(message.headers())["trifold.source"].decode(),
+                message.key() and message.key().decode(),
+                (said := json.loads(message.value()))["prediction"],
+                list(said.get("probabilities", {}).values()),
+            )
+            for message in self._read(f"{self.topic}.predictions.{self.release}")
+        )
+
+    def letters(self):
+        """Every dead letter, as position -> (key, value, headers, reasons)."""
+        if self.settings["sink"] == "postgres":
+            found = self.ask(
+                "SELECT topic || '/' || partition || '/' || \"offset\", key, value, headers::text, reasons::text "
+                f"FROM {self.schema}.dead_letters"
+            )
+            return {
+                at: (
+                    key and bytes(key),
+                    bytes(value),
+                    [(name, base64.b64decode(data)) for name, data in json.loads(headers)],
+                    json.loads(reasons),
+                )
+                for at, key, value, headers, reasons in found
+            }
+        found = {}
+        for message in self._read(f"{self.topic}.dead.{self.release}"):
+            headers = message.headers()
+            ours = dict(headers)
+            theirs = [(name, data) for name, data in headers if not name.startswith("trifold.")]
+            at = ours["trifold.source"].decode()
+            assert at not in found, f"{at} is dead twice"
+            found[at] = (message.key(), message.value(), theirs, json.loads(ours["trifold.reasons"]))
+        return found
+
+    def _read(self, topic):
+        there = self.broker.admin().list_topics(timeout=10).topics
+        return self.broker.consume(topic) if topic in there else []
+
     def scored(self):
         """How many predictions there are."""
+        if self.settings["sink"] == "kafka":
+            return len(self.predictions())
         return self.ask(f"SELECT count(*) FROM {self.schema}.stream_predictions")[0][0]
 
     def dead(self):
         """How many dead letters there are."""
+        if self.settings["sink"] == "kafka":
+            return len(self.letters())
         return self.ask(f"SELECT count(*) FROM {self.schema}.stream_dead_letters")[0][0]
 
     def settled(self, predictions, dead=0, seconds=60):
@@ -201,3 +258,10 @@ def stream(built_customers, broker, postgres, topic_name):
     made = Stream(built_customers.model, broker, postgres, topic_name).migrate()
     yield made
     made.close()
+
+
+@pytest.fixture(params=["postgres", "kafka"])
+def either(request, stream):
+    """The same, into each kind of sink."""
+    stream.settings["sink"] = request.param
+    return stream

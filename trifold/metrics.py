@@ -14,6 +14,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from trifold.rows import Array
 
@@ -61,7 +62,7 @@ class Seconds(Collector):
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """See Collector."""
         totals = np.cumsum(self._counts)
-        names = [*map(str, self._buckets), "+Inf"]
+        names = [*map(floatToGoString, self._buckets), "+Inf"]
         buckets = list(zip(names, map(float, totals), strict=True))
         yield HistogramMetricFamily(self._name, self._words, buckets=buckets, sum_value=self._sum)
 

@@ -288,6 +288,21 @@ def test_it_fits_and_can_be_read_everywhere(open_page, server, axe, shot, width,
         shot(page, f"form-{'phone' if width == 360 else 'wide'}-{scheme}")
 
 
+def test_a_button_that_would_do_nothing_yet_is_off(open_page, server):
+    """Whoever is quicker than the network fills in no empty example, and asks about no empty form."""
+    page = open_page(f"http://127.0.0.1:{server.port}/")
+    held = []
+    page.route("**/model", lambda route: held.append(route))
+    page.reload()
+    example = page.get_by_role("button", name="Fill in an example")
+    assert example.is_disabled()
+    with page.expect_response("**/model"):
+        held[0].continue_()
+    example.click()
+    ask(page)
+    assert verdict(page)
+
+
 def test_without_script_it_says_what_to_do(open_page, server):
     """A browser that runs no script shows why the page does nothing, and the line for a shell."""
     page = open_page(f"http://127.0.0.1:{server.port}/", java_script_enabled=False)

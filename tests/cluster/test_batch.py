@@ -127,15 +127,15 @@ def test_the_report_is_kept_in_mlflow(command, open_page, complaints, axe, shot,
     import mlflow
 
     command("run", "churn", "weekly", "--slot", MONDAY)
-    mlflow.set_tracking_uri(f"http://127.0.0.1:{os.environ.get('TRIFOLD_MLFLOW_PORT', '5000')}")
-    runs = mlflow.search_runs(
-        experiment_names=["churn"], filter_string="tags.`trifold.job` = 'weekly'", output_format="list"
-    )
+    address = f"http://127.0.0.1:{os.environ.get('TRIFOLD_MLFLOW_PORT', '5000')}"
+    registry = mlflow.MlflowClient(address)  # the other tests of this process keep theirs
+    experiment = registry.get_experiment_by_name("churn").experiment_id
+    runs = registry.search_runs([experiment], filter_string="tags.`trifold.job` = 'weekly'")
     [run] = [run for run in runs if run.data.tags["trifold.slot"] == MONDAY]
     assert run.data.metrics["rows"] == 7043
     assert run.data.metrics["psi_max"] < 0.1
     file = mlflow.artifacts.download_artifacts(
-        run_id=run.info.run_id, artifact_path="report.html", dst_path=str(tmp_path)
+        run_id=run.info.run_id, artifact_path="report.html", dst_path=str(tmp_path), tracking_uri=address
     )
     page = open_page(Path(file).as_uri())
     assert "7,043" in page.inner_text("body")

@@ -13,7 +13,7 @@ from trifold.stream.scored import Partition
 from trifold.stream.sink import Bounds
 from trifold.stream.stream import Stream
 
-SECONDS = 10
+SECONDS = 5
 """For a question to the broker."""
 SESSION_MS = 6000
 """After so long without a word a consumer is taken for dead, and others take over."""
@@ -51,7 +51,7 @@ def consumer_properties(given: Mapping[str, str], stream: Stream, identity: str)
         "queued.max.messages.kbytes": 16_384,
         "fetch.queue.backoff.ms": 10,
         "topic.metadata.refresh.interval.ms": 30_000,
-        "log_level": 3,
+        "log_level": 2,  # what goes wrong is said by the consumer, once
         **given,
         "group.id": stream.group,
         "client.id": client_id(identity),

@@ -23,7 +23,7 @@ from trifold.stream.sink import Fatal, Fenced, OffsetLost, Sink
 from trifold.stream.state import State
 from trifold.stream.stream import Stream
 
-FIRST_WAIT, LONGEST_WAIT = 0.1, 30.0
+FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
 """Seconds between two tries after a failure, doubled each time."""
 LOOK_SECONDS = 1.0
 """Between two looks at lag and topics."""

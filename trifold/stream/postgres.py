@@ -150,9 +150,7 @@ class PostgresSink:
 
     def _remedy(self, where: Partition) -> str:
         topic, partition = where
-        return (
-            f"delete the row of {topic}, partition {partition}, from {self.schema}.stream_sources and restart the pod"
-        )
+        return f"DELETE FROM {self.schema}.stream_sources WHERE topic = '{topic}' AND partition = {partition}"
 
     def _move(self, database: Database, scored: Scored) -> None:
         moves = sorted((self._sources[where], at.start, at.end) for where, at in scored.progress.items())

@@ -6,7 +6,8 @@ import { startLists } from "./lists.js";
 
 const $ = (id) => document.getElementById(id);
 
-// Whoever is quick may act before the model is known: an answer waits for it, nothing is lost.
+// Whoever is quick may act before the model is known: an answer waits for it, nothing is lost. A button that would do
+// nothing yet cannot be pressed: the page comes with its buttons off, and what serves a button turns it on.
 function start() {
   const model = known();
   if ($("form")) startForm($("form"), model);
@@ -42,10 +43,14 @@ function startForm(form, model) {
     complain(control, "");
     warnBeyond(control);
   }));
-  $("example")?.addEventListener("click", async () => {
-    const { input_example: examples } = await model;
-    fill(form, controls, examples[shown++ % examples.length]);
-    $("answer").hidden = true;
+  form.querySelector("[type=submit]").disabled = false;
+  model.then(({ input_example: examples }) => {
+    const button = $("example");
+    button?.addEventListener("click", () => {
+      fill(form, controls, examples[shown++ % examples.length]);
+      $("answer").hidden = true;
+    });
+    if (button) button.disabled = false;
   });
 }
 

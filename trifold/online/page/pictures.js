@@ -31,6 +31,7 @@ export function startPictures(model) {
         showProblem(readable(new Unreachable()), () => button.click());
       }
     });
+    button.disabled = false;
   }
 }
 
