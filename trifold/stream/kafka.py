@@ -5,6 +5,7 @@ noticing is of an older generation of its group, and the broker refuses its offs
 Source: https://cwiki.apache.org/confluence/display/KAFKA/KIP-447
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -121,23 +122,21 @@ class KafkaSink:
         self._transact(produce, {where: at.end for where, at in scored.progress.items()})
 
     def abandon(self) -> None:
-        """See Sink.abandon."""
-        if not self._begun:
-            return
-        self._begun = False
-        try:
-            self._open.abort_transaction(SECONDS)
-        except KafkaException as error:
-            if error.args[0].fatal():
-                raise Fatal(f"Kafka's producer cannot go on: {words(error)}.") from None
-            # A new one with the same name ends what this one began.
-            self._open = None
+        """See Sink.abandon; the next producer has the same name and so ends what this one began.
+
+        None is kept over a failure: one whose broker was away may wait for it without end when it sends offsets.
+        Source: https://github.com/confluentinc/librdkafka/issues/5456
+        """
+        self._open, self._begun = None, False
 
     def retire(self) -> None:
         """See Sink.retire; Kafka does it by the topics' retention."""
 
     def close(self) -> None:
-        """See Sink.close."""
+        """See Sink.close; readers need not wait for the end of a transaction that nobody goes on with."""
+        if self._begun:
+            with contextlib.suppress(KafkaException):
+                self._open.abort_transaction(SECONDS)
         self.abandon()
 
     def _transact(self, work: Callable[[Any], None], offsets: Mapping[Partition, int]) -> None:
