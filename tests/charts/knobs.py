@@ -37,6 +37,12 @@ OTHER = {
         "batch.defaults.sink.files": "s3://lake/predictions",
         "s3.endpointUrl": "https://s3.example.com",
         "report.trackingUri": "http://mlflow.platform:5000",
+        "stream.topic": "flights",
+        "stream.where": {"type": "booking.created"},
+        "stream.fields": {"distance": "trip.distance"},
+        "stream.keep": ["id"],
+        "stream.createTopics": {"enabled": True},
+        "stream.kafka.properties": {"bootstrap.servers": "kafka.example.com:9092"},
         "podLabels": {"team": "growth"},
     },
     "platform": {
@@ -64,6 +70,9 @@ BATCH = {
     "defaults": {"schedule": "@hourly", "source": {"query": "SELECT 1"}},
     "database": {"existingSecret": "database"},
 }
+DATABASE = {"existingSecret": "database", "ownerSecret": ""}
+STREAM = {"enabled": True, "topic": "rides", "database": DATABASE}
+KAFKA = {"enabled": True, "topic": "rides", "sink": "kafka"}
 CONTEXT = {
     "model-serving": {
         "online.replicas": {"online": {"autoscaling": {"enabled": False}}},
@@ -72,6 +81,10 @@ CONTEXT = {
             "batch": {**BATCH, "defaults": {"schedule": "@hourly", "source": {"files": LAKE}}}
         },
         "batch": {"batch": BATCH},
+        "stream.output": {"stream": KAFKA},
+        "stream.autoscaling": {"stream": {**STREAM, "autoscaling": {"enabled": True}}},
+        "stream.keda": {"stream": {**STREAM, "keda": {"enabled": True}}},
+        "stream": {"stream": STREAM},
         "online.httpRoute": {"online": {"httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}}},
     },
     "platform": {

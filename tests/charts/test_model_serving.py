@@ -21,6 +21,12 @@ ALWAYS = {f"{kind} churn-online" for kind in ("Deployment", "NetworkPolicy", "Se
 }
 SCALED = {"HorizontalPodAutoscaler churn-online", "PodDisruptionBudget churn-online"}
 BATCH = {f"{kind} churn-batch" for kind in ("NetworkPolicy", "ServiceAccount")} | {"Pod churn-test-batch"}
+STREAM = {f"{kind} churn-stream" for kind in ("Deployment", "NetworkPolicy", "ServiceAccount")} | {
+    "NetworkPolicy churn-test-stream",
+    "PodDisruptionBudget churn-stream",
+    "Pod churn-test-stream",
+}
+MIGRATE = {f"{kind} churn-migrate-stream" for kind in ("Job", "NetworkPolicy", "ServiceAccount")}
 OBJECTS = {
     "minimal-values.yaml": ALWAYS | SCALED,
     "fixed-replicas-values.yaml": ALWAYS,
@@ -31,6 +37,9 @@ OBJECTS = {
     "batch-everything-values.yaml": BATCH
     | {f"CronJob churn-{name}" for name in ("hourly", "weekly", "yearly-and-with-the-longest-name")}
     | {"Job churn-migrate"},
+    "stream-values.yaml": ALWAYS | SCALED | STREAM | MIGRATE,
+    "stream-everything-values.yaml": STREAM | {"ScaledObject churn-stream"},
+    "stream-scaled-values.yaml": STREAM | {"HorizontalPodAutoscaler churn-stream"},
     "everything-values.yaml": ALWAYS | SCALED | {"Ingress churn-online", "HTTPRoute churn-online"},
 }
 
@@ -222,7 +231,7 @@ def test_notes_say_how_to_see_it_work(file):
 
 def _told(objects):
     """The Deployment, and the environment of its container."""
-    [deployment] = of_kind(objects, "Deployment")
+    [deployment] = [item for item in of_kind(objects, "Deployment") if where(item).endswith("-online")]
     [container] = template(deployment)["spec"]["containers"]
     return deployment, {item["name"]: item["value"] for item in container["env"]}
 

@@ -17,6 +17,11 @@ def batch(job=JOB, *, name="weekly", **values):
     return {"batch": {"enabled": True, "jobs": {name: job}, "database": {"existingSecret": "database"}, **values}}
 
 
+def stream(**values):
+    """Values of a release with a stream."""
+    return {"stream": {"enabled": True, "topic": "rides", "database": {"existingSecret": "database"}, **values}}
+
+
 RULES = {
     "another interface": (
         {"interface": 2},
@@ -143,6 +148,43 @@ RULES = {
         "batch.s3.endpointUrl holds a password, which everybody who reads the release would see: "
         "put it into the Secret beside it.",
     ),
+    "a stream without a topic": (
+        stream(topic=""),
+        "stream.enabled is true and there is nothing to consume: set stream.topic.",
+    ),
+    "predictions among the events": (
+        stream(sink="kafka", output="rides"),
+        "stream.output is the topic that is read, so that predictions would be taken for events: set another.",
+    ),
+    "a topic for the database": (
+        stream(output="fares"),
+        "stream.output is fares, and predictions go to PostgreSQL: leave it out, or set stream.sink to kafka.",
+    ),
+    "a stream without a database": (
+        stream(database={}),
+        "Predictions go to PostgreSQL, and no role may write there: set stream.database.existingSecret, "
+        "or stream.sink to kafka.",
+    ),
+    **{
+        f"Kafka's {name}": (
+            stream(kafka={"properties": {name: "hunter2"}}),
+            f"stream.kafka.properties holds {name}, which everybody who reads the release would see: "
+            "put it into stream.kafka.existingSecret.",
+        )
+        for name in ("sasl.password", "ssl.key.pem", "sasl.oauthbearer.client.secret")
+    },
+    "what exactness rests on": (
+        stream(kafka={"properties": {"isolation.level": "read_uncommitted"}}),
+        "stream.kafka.properties sets isolation.level, on which it rests that each event is scored once: leave it out.",
+    ),
+    "two autoscalers": (
+        stream(autoscaling={"enabled": True}, keda={"enabled": True}),
+        "stream.autoscaling and stream.keda would both choose the number of pods: turn one of them off.",
+    ),
+    "fewest consumers above most": (
+        stream(keda={"enabled": True, "minReplicas": 5}),
+        "stream.keda.minReplicas is 5 and maxReplicas 3: set maxReplicas to no less.",
+    ),
     "more than a program is given": (
         batch(jobs={f"job-{number}": {**JOB, "source": {"query": "x" * 20_000}} for number in range(7)}),
         "batch.jobs are too long for a variable of the environment, which Linux ends at 131072 bytes: "
@@ -174,6 +216,13 @@ SCHEMA = {
             "column twice": {"keep": ["segment", "segment"]},
         }.items()
     },
+    "a sink that is none": stream(sink="redis"),
+    "a topic that is none": stream(topic="rides/1"),
+    "a topic of which no other can be named": stream(topic="t" * 197),
+    "a property that is no text": stream(kafka={"properties": {"linger.ms": 5}}),
+    "no broker": stream(kafka={"properties": {"bootstrap.servers": None}}),
+    "a value that is no plain one": stream(where={"type": ["a"]}),
+    "consumers without limits": stream(resources={"limits": None}),
     "a schema that is none": batch(database={"existingSecret": "database", "schema": "a-b"}),
     "a Secret's name": batch(database={"existingSecret": "Database"}),
     "batch pods without limits": batch(resources={"limits": None}),
@@ -199,10 +248,10 @@ def test_a_name_that_the_gateway_lets_not_through_is_refused(release):
 
 
 def test_every_rule_is_tested():
-    """All that a chart refuses stands in one file, and each of its messages above."""
+    """All that a chart refuses stands in one folder, and each of its messages above."""
     folder = render.CHARTS / CHART / "templates"
     calls = {path: re.findall(r'\bfail (?:\(printf )?"([^"]+)"', path.read_text()) for path in folder.rglob("*.*")}
-    rules = calls.pop(folder / "validate" / "rules.yaml")
+    rules = [rule for path in (folder / "validate").iterdir() for rule in calls.pop(path)]
     assert not any(calls.values())
     said = [message for _, message in RULES.values()] + [REFUSED_NAME.format("a.b")]
     for rule in rules:

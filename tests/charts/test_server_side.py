@@ -13,7 +13,7 @@ from tests.cluster import kube
 
 pytestmark = pytest.mark.cluster
 
-OPTIONAL = {"HTTPRoute"}
+OPTIONAL = {"HTTPRoute", "ScaledObject"}
 """Kinds that a cluster may lack; every other one has to be there."""
 
 

@@ -77,3 +77,21 @@ trifold.dev/{{ $name }}: {{ . | quote }}
 - podSelector:
     matchLabels: {{- include "model-serving.selectorLabels" . | nindent 6 }}
 {{- end }}
+
+{{/*
+What the exit of a Job's pod says (trifold/exits.py: the numbers are sysexits.h's): a lost node is nobody's fault, refused
+input or a wrong setting is the same the next time, a shard that failed in itself leaves the others alone. All else is tried
+again. Takes container, and perIndex: whether the Job has shards.
+*/}}
+{{- define "model-serving.podFailurePolicy" -}}
+rules:
+  - action: Ignore
+    onPodConditions:
+      - {type: DisruptionTarget, status: "True"}
+  - action: FailJob
+    onExitCodes: {containerName: {{ .container }}, operator: In, values: [64, 65, 73, 78]}
+  {{- if .perIndex }}
+  - action: FailIndex
+    onExitCodes: {containerName: {{ .container }}, operator: In, values: [70]}
+  {{- end }}
+{{- end }}

@@ -10,6 +10,7 @@ Metadata and spec of every pod. A workload says what differs:
   spec             more fields of the pod, as text: restartPolicy, terminationGracePeriodSeconds
   account          component whose ServiceAccount it uses; its own if left out
   labels           dict of more labels
+  mounts           list of Secrets as folders of files: {name, secret, path}
   tmp              size of /tmp, if not 64Mi
 */}}
 {{- define "model-serving.pod" -}}
@@ -111,10 +112,21 @@ containers:
     volumeMounts:
       - name: tmp
         mountPath: /tmp
+      {{- range .mounts }}
+      - name: {{ .name }}
+        mountPath: {{ .path }}
+        readOnly: true
+      {{- end }}
 volumes:
   - name: tmp
     emptyDir:
       sizeLimit: {{ .tmp | default "64Mi" }} # the image writes next to nothing; a pod that fills its node's disk is evicted instead
+  {{- range .mounts }}
+  - name: {{ .name }}
+    secret:
+      secretName: {{ .secret | quote }}
+      defaultMode: 0440
+  {{- end }}
 {{- with $values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}

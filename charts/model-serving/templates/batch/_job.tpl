@@ -95,21 +95,3 @@ TRIFOLD_JOB_UID: metadata.labels['batch.kubernetes.io/controller-uid']
 {{- end }}
 {{- end }}
 {{- end }}
-
-{{/*
-What a pod's exit says (trifold/batch: the numbers are sysexits.h's): a lost node is nobody's fault, refused input or a
-wrong setting is the same the next time, a shard that failed in itself leaves the others alone. All else is tried again.
-Takes perIndex, whether the Job has shards.
-*/}}
-{{- define "model-serving.batch.podFailurePolicy" -}}
-rules:
-  - action: Ignore
-    onPodConditions:
-      - {type: DisruptionTarget, status: "True"}
-  - action: FailJob
-    onExitCodes: {containerName: batch, operator: In, values: [64, 65, 73, 78]}
-  {{- if .perIndex }}
-  - action: FailIndex
-    onExitCodes: {containerName: batch, operator: In, values: [70]}
-  {{- end }}
-{{- end }}
