@@ -50,6 +50,21 @@ def joined(blocks: Sequence[Answers]) -> Answers:
     )
 
 
+def gathered(rows: Sequence[tuple[Any, Sequence[float] | None]], labels: Sequence[Sequence[str]]) -> Answers:
+    """Answers of rows as a table holds them: predictions, and the probabilities of all outputs after each other.
+
+    Args:
+        rows: Prediction and probabilities of each.
+        labels: Names of the classes, an entry an output; without any there are no probabilities.
+    """
+    predictions = np.asarray([prediction for prediction, _ in rows])
+    if not labels:
+        return Answers(predictions)
+    flat = np.asarray([probabilities for _, probabilities in rows])
+    ends = np.cumsum([len(names) for names in labels])[:-1]
+    return Answers(predictions, tuple(np.split(flat, ends, axis=1)))
+
+
 def same_bits(one: Answers, other: Answers) -> bool:
     """Whether two answers are equal as bits, so that NaN equals itself and 0.0 is not -0.0."""
     pairs = [(one.predictions, other.predictions)]

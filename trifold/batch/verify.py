@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trifold import bento
-from trifold.answers import Answers, agrees
+from trifold.answers import agrees, gathered
 from trifold.batch.job import Job, Retention
 from trifold.batch.migrate import TEST
 from trifold.batch.reports import Reports
@@ -59,7 +58,8 @@ def verify(jobs: Sequence[Job], environment: Mapping[str, str]) -> str:
             slot = datetime.now(UTC).replace(second=0, microsecond=0)
             run = scorer.run(slot, f"test at {time.time()}", replace=True)
             found = store.predictions(run, len(packed.input_example))
-            if not agrees(_answers(found, model), read_expected(folder)):
+            answers = gathered([(prediction, scores) for _, prediction, scores in found], model.labels)
+            if not agrees(answers, read_expected(folder)):
                 where = sink or "PostgreSQL"
                 raise TrifoldError(
                     f"{where} holds other answers to the model's example than scikit-learn gave at build."
@@ -94,12 +94,3 @@ def testing(job: Job, files: str) -> Job:
         sink=job.sink and f"{job.sink}/{TEST.strip('_')}",
         retention=Retention(0, 0, 0),
     )
-
-
-def _answers(found: Sequence[tuple[str, Any, list[float] | None]], model: Model) -> Answers:
-    predictions = np.asarray([prediction for _, prediction, _ in found])
-    if not model.labels:
-        return Answers(predictions)
-    flat = np.asarray([probabilities for _, _, probabilities in found])
-    ends = np.cumsum([len(names) for names in model.labels])[:-1]
-    return Answers(predictions, tuple(np.split(flat, ends, axis=1)))

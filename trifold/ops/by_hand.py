@@ -10,7 +10,7 @@ from trifold.ops.deploy import TEST_SECONDS, load_command
 from trifold.ops.helm import Target
 from trifold.ops.images import Image
 from trifold.ops.packaging import Built
-from trifold.ops.releases import Release
+from trifold.ops.releases import STREAM, Release
 from trifold.packed import Packed
 
 
@@ -58,6 +58,9 @@ def where(built: Built, target: Target, found: Sequence[Release]) -> str:
     lines += [f"trifold run {target.release} {one.job}{namespace}" for one in mine if one.job]
     if any(one.job for one in mine):
         lines.append(f"trifold runs {target.release}{namespace}")
+    if any(one.mode == STREAM for one in mine):
+        option = namespace.replace("--namespace", "-n")
+        lines += [f"trifold status{option}", f"trifold dead list {target.release}{option}"]
     return "\n".join(lines)
 
 

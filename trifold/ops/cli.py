@@ -1,4 +1,4 @@
-"""The command line: check, build, serve, deploy, status, undeploy; run, backfill and runs are in cli_batch.py."""
+"""The command line: check, build, serve, deploy, status, undeploy; cli_batch.py and cli_dead.py have the others."""
 
 import errno
 import signal
@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from trifold.errors import ServeError, TrifoldError
-from trifold.ops import cli_batch
+from trifold.ops import cli_batch, cli_dead
 from trifold.ops.cli_batch import Namespace
-from trifold.ops.terminal import print_line, print_report, print_table, step
+from trifold.ops.terminal import console, print_line, print_report, print_table, step
 
 if TYPE_CHECKING:  # a command imports them when it needs them: MLflow alone takes a second
     from trifold.ops.check import Report
@@ -176,11 +176,13 @@ def undeploy(
 
 @app.command(epilog="Example: [bold]trifold status[/bold]")
 def status(namespace: Namespace = "models") -> None:
-    """Show the releases: model, version, digest, ready pods, schedules. Exit code 1 if one has too few pods."""
+    """Show the releases: model, version, digest, ready pods, schedules, lag. Exit code 1 if one has too few pods."""
     from trifold.ops import helm, kube, releases
 
-    kube.connect(helm.context())
-    found = releases.releases(namespace)
+    context = helm.context()
+    kube.connect(context)
+    with console.status("status …"):
+        found = releases.with_lag(releases.releases(namespace), namespace, context)
     if not found:
         print_line(f"No releases in {namespace}; make one: [bold]trifold deploy MODEL[/bold]")
         return
@@ -196,6 +198,7 @@ app.command(epilog="Example: [bold]trifold backfill churn weekly --from 2026-01 
     cli_batch.backfill
 )
 app.command(epilog="Example: [bold]trifold runs churn[/bold]")(cli_batch.runs)
+app.add_typer(cli_dead.app, name="dead")
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ def run(
     from trifold.ops import runs as listing
     from trifold.ops.job_states import DONE, GONE
 
-    target = _target(release, namespace)
+    target = target_of(release, namespace)
     with step("start") as said:
         (found,) = jobs.find(target, job)
         when = batch.read_slot(found, slot, datetime.now(UTC))
@@ -101,7 +101,7 @@ def backfill(
     from trifold.ops import backfill as filling
     from trifold.ops import batch, jobs, runs
 
-    target = _target(release, namespace)
+    target = target_of(release, namespace)
     with step("runs") as said:
         (found,) = jobs.find(target, job)
         first, last = batch.read_span(found, start, end)
@@ -144,7 +144,7 @@ def runs(
     from trifold.ops import jobs
     from trifold.ops import runs as listing
 
-    target = _target(release, namespace)
+    target = target_of(release, namespace)
     with console.status("runs …"):
         found = jobs.find(target, job)
         shown = listing.collect(target, found, limit)
@@ -155,7 +155,12 @@ def runs(
     _print_runs(target, found, shown)
 
 
-def _target(release: str, namespace: str) -> "Target":
+def target_of(release: str, namespace: str) -> "Target":
+    """A release of the cluster that is configured.
+
+    Raises:
+        DeployError: It can have no such name, or no cluster is configured.
+    """
     from trifold.ops import helm, kube
     from trifold.ops.lockfile import require_release
 

@@ -17,6 +17,7 @@ from trifold.ops.home import ROOT
 ENFORCE = "pod-security.kubernetes.io/enforce"
 MODELS = "app.kubernetes.io/name=model-serving"
 BATCH = f"{MODELS},app.kubernetes.io/component=batch"
+RUNNING = "app.kubernetes.io/component notin (test,test-batch,test-stream,migrate-stream)"
 JOB = "trifold.dev/job"
 """The label that has a batch job's name in the values."""
 HOPELESS = {
@@ -98,7 +99,7 @@ def pods(target: Target) -> dict[str, Object]:
     Raises:
         DeployError: The cluster does not answer.
     """
-    selector = f"{MODELS},app.kubernetes.io/instance={target.release},app.kubernetes.io/component!=test,!{JOB}"
+    selector = f"{MODELS},app.kubernetes.io/instance={target.release},{RUNNING},!{JOB}"
     core: Object = client.CoreV1Api()
     with asked(f"show the pods of {target.release}"):
         found = core.list_namespaced_pod(target.namespace, label_selector=selector, _request_timeout=10)

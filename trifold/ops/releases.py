@@ -1,11 +1,18 @@
 """The releases of a namespace, as `trifold status` lists them."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 from kubernetes import client
 
+from trifold.ops import streams
+from trifold.ops.helm import Target
 from trifold.ops.kube import BATCH, JOB, MODELS, Object, asked
+
+STREAM = "stream"
+MOST_ASKED = 8
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,7 @@ class Release:
         updated: Pods that run this version already.
         schedule: Of a batch job: its name, when it fires, and when a run of it last ended well.
         job: The batch job's name.
+        behind: Of a stream: its lag, and why it stands still if it does.
     """
 
     name: str
@@ -35,6 +43,7 @@ class Release:
     updated: int
     schedule: str = ""
     job: str = ""
+    behind: str = ""
 
 
 def releases(namespace: str) -> list[Release]:
@@ -52,12 +61,26 @@ def releases(namespace: str) -> list[Release]:
     return sorted(found, key=lambda release: (release.name, release.mode, release.schedule))
 
 
+def with_lag(found: Sequence[Release], namespace: str, context: str | None) -> list[Release]:
+    """The same with what each stream's consumers say of themselves; they are asked all at once.
+
+    Raises:
+        DeployError: The cluster does not answer.
+    """
+    names = [release.name for release in found if release.mode == STREAM]
+    with ThreadPoolExecutor(MOST_ASKED) as pool:
+        said = dict(
+            zip(names, pool.map(lambda name: streams.behind(Target(name, namespace, context)), names), strict=True)
+        )
+    return [replace(one, behind=said[one.name]) if one.mode == STREAM else one for one in found]
+
+
 def readiness(release: Release) -> str:
     """How many pods are ready, and whether an upgrade is under way; of a batch job, its schedule."""
     if release.schedule:
         return release.schedule
     under_way = f", {release.updated} of them new" if release.updated < max(release.pods, release.ready) else ""
-    return f"{release.ready} of {release.pods}{under_way}"
+    return f"{release.ready} of {release.pods}{under_way}{f'; {release.behind}' if release.behind else ''}"
 
 
 def _release(deployment: Object) -> Release:

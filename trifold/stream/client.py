@@ -13,6 +13,7 @@ from trifold.stream.scored import Partition
 from trifold.stream.sink import Bounds
 from trifold.stream.stream import Stream
 
+END: int = KafkaError._PARTITION_EOF
 SECONDS = 5
 """For a question to the broker."""
 SESSION_MS = 6000

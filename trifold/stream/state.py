@@ -3,12 +3,14 @@
 import json
 import threading
 import time
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from trifold import metrics
+from trifold.errors import Unavailable
 from trifold.stream.scored import Partition
 
 ALIVE_SECONDS = 120
@@ -51,6 +53,20 @@ class State:
             for (topic, partition), count in sorted(self.lag.items())
         ]
         return {**self.about, "ready": self.ready, "reason": self.reason, "lag": lag}
+
+
+def fetch(port: int) -> str:
+    """What the consumer at a port of this pod says of itself, as JSON.
+
+    Raises:
+        Unavailable: It does not answer.
+    """
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://127.0.0.1:{port}/stream", timeout=5) as answer:
+            return str(answer.read().decode())
+    except OSError as error:
+        raise Unavailable(f"No consumer answers at port {port} ({error}).") from None
 
 
 def serve(state: State, host: str, port: int) -> ThreadingHTTPServer:
