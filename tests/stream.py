@@ -110,6 +110,7 @@ class Stream:
     topic: str
     settings: dict = field(default_factory=lambda: dict(STREAM))
     running: list = field(default_factory=list)
+    name: str = "scores"
 
     def environment(self, **more):
         """What the chart would set."""
@@ -132,7 +133,7 @@ class Stream:
     @property
     def release(self):
         """The release's name; one of its own for each topic, so that no test meets another's group."""
-        return f"{self.topic}-scores"
+        return f"{self.topic}-{self.name}"
 
     @property
     def schema(self):

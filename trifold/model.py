@@ -169,6 +169,7 @@ def load(
 ) -> Any:
     """Load an artifact's estimator; its own code is importable only if somebody vouched for it."""
     if code and (trusted or allow_pickle) and str(artifact / code) not in sys.path:
+        sys.dont_write_bytecode = True  # what Python writes beside the code would change the artifact's digest
         sys.path.append(str(artifact / code))
     return load_estimator(artifact / file, file_format, trusted=trusted, allow_pickle=allow_pickle)
 

@@ -1,8 +1,11 @@
 """Models as users log them, with plain mlflow.sklearn.log_model: one function a kind, each gives what to log."""
 
+import os
+import time
+
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import (
@@ -46,6 +49,20 @@ class MeanOfBatch(ClassifierMixin, BaseEstimator):
     def predict(self, X):
         """The likelier class."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+class Slow(TransformerMixin, BaseEstimator):
+    """Takes as many seconds for whatever it is asked as SLOW_SECONDS says."""
+
+    def fit(self, X, y=None):
+        """Remember the number of columns."""
+        self.n_features_in_ = np.shape(X)[1]
+        return self
+
+    def transform(self, X):
+        """The same, later."""
+        time.sleep(float(os.environ.get("SLOW_SECONDS", "0")))
+        return np.asarray(X, dtype=float)
 
 
 def numbers(columns=6):

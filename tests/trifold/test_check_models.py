@@ -1,6 +1,8 @@
 """`check` over models of many kinds, logged with plain mlflow.sklearn.log_model as users do."""
 
 import logging
+import os
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -11,11 +13,13 @@ import pandas as pd
 import pytest
 from mlflow.models import infer_signature
 
+from trifold import digest
 from trifold.contract import Contract
 from trifold.model import Model, load
 from trifold.ops import artifact as artifacts
 from trifold.ops import registry as registries
 from trifold.ops.check import MODES, check
+from trifold.ops.packaging import build
 
 sys.path.insert(0, str(Path(__file__).parent))
 import models  # found beside this file in every worker and by mlflow alike
@@ -132,6 +136,20 @@ def test_code_of_its_own_is_no_until_it_is_trusted(registry, tmp_path):
     assert any("--trust" in line for found in noes(refused).values() for line in found.fix)
     allowed = check(pin, trusted=trusted)
     assert allowed.verdict("online") == "yes", allowed.findings
+
+
+def test_loading_code_leaves_the_artifact_as_it_was(registry):
+    """Python's own cache beside the code would be a change: the second start would be refused."""
+    X = models.numbers()
+    path = str(Path(__file__).parent / "models.py")
+    options = {"code_paths": [path], "skops_trusted_types": ["models.MeanOfBatch"]}
+    pin = log("cached", models.MeanOfBatch().fit(X, models.label(X)), X, **options)
+    built = build(check(pin, trusted=["models.MeanOfBatch"]))
+    program = "import sys; from pathlib import Path; from trifold.model import Model; Model.load(Path(sys.argv[1]))"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", program, built.model], env=environment, check=True)
+    digest.require(built.model / "artifact", pin.digest)
 
 
 def test_a_model_that_looks_at_its_neighbours_is_not_proven(registry):

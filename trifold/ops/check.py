@@ -202,9 +202,10 @@ def _try(report: Report, artifact: Artifact, contract: Contract, rows: list[Any]
     }  # fmt: skip
     trusted = sorted(TRUSTED | set(report.trusted))
     arguments = [str(artifact.folder), json.dumps({**load, "trusted": trusted})]
+    run = [str(python), "-B"]  # what Python writes beside a model's own code would change the artifact's digest
     with ThreadPoolExecutor(2) as both:
-        ours = both.submit(_run, [str(python), "-m", "trifold.ops.probe"], json.dumps(specification))
-        theirs = both.submit(_run, [str(python), "-I", str(Path(__file__).parent / "expected.py"), *arguments], "")
+        ours = both.submit(_run, [*run, "-m", "trifold.ops.probe"], json.dumps(specification))
+        theirs = both.submit(_run, [*run, "-I", str(Path(__file__).parent / "expected.py"), *arguments], "")
     done, plain = ours.result(), theirs.result()
     tried = _document(done)
     if tried is None or "error" in tried:
