@@ -2,8 +2,11 @@
 
 import os
 import re
+import shutil
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from k8s.kind import docker, registry
@@ -43,8 +46,23 @@ def build(settings: Settings, wanted: Sequence[str]) -> None:
             certificates = os.environ.get("SSL_CERT_FILE", "")
             if certificates:
                 arguments += ["--secret", f"id=certificates,src={certificates}"]
-            argv = ["docker", "build", "--quiet", "--tag", f"{PREFIX}{name}:dev", *arguments, str(FOLDER / name)]
-            steps.run(f"image-{name}", argv, environment={"DOCKER_BUILDKIT": "1"})
+            with _context(name, steps) as folder:
+                argv = ["docker", "build", "--quiet", "--tag", f"{PREFIX}{name}:dev", *arguments, str(folder)]
+                steps.run(f"image-{name}", argv, environment={"DOCKER_BUILDKIT": "1"})
+
+
+@contextmanager
+def _context(name: str, steps: Steps) -> Iterator[Path]:
+    """The folder that an image is built from; where it has a program `context`, a copy with what that puts there."""
+    program = FOLDER / name / "context"
+    if not program.exists():
+        yield FOLDER / name
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / name
+        shutil.copytree(FOLDER / name, folder)
+        steps.run(f"image-{name}", [str(program), str(folder)])
+        yield folder
 
 
 def load(settings: Settings, images: Sequence[str]) -> None:

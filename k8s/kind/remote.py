@@ -18,8 +18,8 @@ from k8s.kind.steps import Steps
 NAMESPACES = ROOT / "k8s/namespaces"
 LABEL = "app.kubernetes.io/part-of=trifold"
 OURS = ("platform", "models")
-SERVICE_PORTS = {"gateway": 80, "mlflow": 5000, "kafka": 9092, "postgres": 5432}
-"""The Services of charts/platform and the port that each has."""
+SERVICE_PORTS = {"gateway": 80, "mlflow": 5000, "kafka": 9094, "postgres": 5432}
+"""The Services of charts/platform and the port that each has; Kafka's for clients outside of the cluster."""
 FORWARD_SECONDS = 20
 
 

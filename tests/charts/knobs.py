@@ -49,6 +49,8 @@ OTHER = {
         **COMMON,
         "storage.size": "77Gi",
         "service.nodePort": 30777,
+        "kafka.topics": {"rides": {"partitions": 3}},
+        "kafka.outside": "127.0.0.1:9092",
         "allow.namespaces": ["notebooks"],
         "allow.cidrs": ["192.0.2.0/24"],
         "mlflow.allowedHosts": ["mlflow.example.com"],
@@ -94,6 +96,7 @@ CONTEXT = {
             f"{part}.service.nodePort": {part: {"service": {"type": "NodePort"}}}
             for part in ("postgres", "mlflow", "gateway")
         },
+        "kafka.service.nodePort": {"kafka": {"outside": "127.0.0.1:9092", "service": {"type": "NodePort"}}},
     },
 }
 """Values without which one has no effect, by chart and the beginning of its path."""

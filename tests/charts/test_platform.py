@@ -15,12 +15,14 @@ FRONT_PAGE = {f"{kind} front-page" for kind in ("Deployment", "NetworkPolicy", "
 }
 MLFLOW = {f"{kind} mlflow" for kind in ("Deployment", "NetworkPolicy", "Service")}
 POSTGRES = {f"{kind} postgres" for kind in ("StatefulSet", "NetworkPolicy", "Service", "PersistentVolumeClaim")}
+KAFKA = {f"{kind} kafka" for kind in ("ConfigMap", "StatefulSet", "NetworkPolicy", "Service", "PersistentVolumeClaim")}
+TOPICS = {"Job kafka-topics", "NetworkPolicy kafka-topics"}
 VOLUME = {"PersistentVolumeClaim mlflow"}
 OBJECTS = {
-    DEFAULT: GATEWAY | FRONT_PAGE | MLFLOW | POSTGRES | VOLUME,
-    "kind-values.yaml": GATEWAY | FRONT_PAGE | MLFLOW | POSTGRES | VOLUME,
+    DEFAULT: GATEWAY | FRONT_PAGE | MLFLOW | POSTGRES | KAFKA | VOLUME,
+    "kind-values.yaml": GATEWAY | FRONT_PAGE | MLFLOW | POSTGRES | KAFKA | TOPICS | VOLUME,
     "own-database-values.yaml": GATEWAY | FRONT_PAGE | MLFLOW | VOLUME,
-    "s3-values.yaml": GATEWAY | FRONT_PAGE | MLFLOW | POSTGRES | {"PodDisruptionBudget gateway"},
+    "s3-values.yaml": GATEWAY | FRONT_PAGE | MLFLOW | POSTGRES | KAFKA | {"PodDisruptionBudget gateway"},
     "gateway-values.yaml": GATEWAY,
 }
 LATEST = "{0}.image.tag is latest, which is another image every day: set a version, or {0}.image.digest."
@@ -129,7 +131,7 @@ def test_the_account_is_mounted_where_the_program_looks():
     } == {"ca.crt"}
 
 
-@pytest.mark.parametrize("part", ["postgres", "mlflow", "gateway", "frontPage"])
+@pytest.mark.parametrize("part", ["postgres", "kafka", "mlflow", "gateway", "frontPage"])
 def test_latest_is_refused(part):
     """Of each part; a digest beside it is an answer."""
     with pytest.raises(render.Refused) as refused:
@@ -139,12 +141,43 @@ def test_latest_is_refused(part):
     assert digest in render.text(CHART, DEFAULT, values={part: {"image": {"tag": "latest", "digest": digest}}})
 
 
-@pytest.mark.parametrize("part", ["postgres", "mlflow", "gateway"])
+@pytest.mark.parametrize("part", ["postgres", "kafka", "mlflow", "gateway"])
 def test_a_node_port_without_its_service_is_refused(part):
     """It would be dropped without a word."""
     with pytest.raises(render.Refused) as refused:
         render.text(CHART, DEFAULT, values={part: {"service": {"nodePort": 30080}}})
     assert NO_NODE_PORT.format(part) in str(refused.value)
+
+
+def test_a_node_port_needs_an_address_for_its_clients():
+    """Kafka tells its clients where to go on; inside the cluster's names they would not get there."""
+    with pytest.raises(render.Refused, match=r"set kafka\.outside to the address that they have"):
+        render.text(CHART, DEFAULT, values={"kafka": {"service": {"type": "NodePort", "nodePort": 30092}}})
+
+
+def test_topics_are_lines_for_the_job_that_makes_them():
+    """Name, partitions, settings; none without a topic."""
+    topics = {
+        "rides": {"partitions": 3, "config": {"retention.ms": "86400000", "cleanup.policy": "compact"}},
+        "a.b": {},
+    }
+    config = named("ConfigMap", kafka={"topics": topics})["kafka"]["data"]
+    assert config["topics"] == "a.b 1\nrides 3 cleanup.policy=compact retention.ms=86400000\n"
+    assert not {where(item) for item in render.objects(CHART, DEFAULT)} & TOPICS
+
+
+def test_a_changed_address_is_a_new_broker_pod():
+    """Kafka reads it when it starts; new topics alone restart nothing."""
+    before, moved, more = (
+        template(named("StatefulSet", kafka=values)["kafka"])
+        for values in ({}, {"outside": "127.0.0.1:9999"}, {"topics": {"rides": {}}})
+    )
+    assert before == more
+    assert before != moved
+    assert (
+        "OUTSIDE://127.0.0.1:9999"
+        in named("ConfigMap", kafka={"outside": "127.0.0.1:9999"})["kafka"]["data"]["server.properties"]
+    )
 
 
 @pytest.mark.parametrize("ports", [[], [0], ["https"], [65536]])
