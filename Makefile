@@ -1,6 +1,6 @@
 # Each target is one line into the tool that does it. ARGS goes through to pytest: make test ARGS="-k contract"
 .DEFAULT_GOAL := help
-.PHONY: help .venv serve up cluster down env images browser postgres kafka test test-fast prove-cluster prove-rollout prove-batch bench bench-batch lint format lock clean
+.PHONY: help .venv serve up taxi cluster down env images browser postgres kafka test test-fast prove-cluster prove-rollout prove-batch bench bench-batch lint format lock clean
 bin := .venv/bin
 
 help: ## List the targets
@@ -14,6 +14,9 @@ serve: .venv ## Train the churn example if need be and serve it, with its page a
 
 up: .venv ## A cluster with MLflow, PostgreSQL and a gateway, and churn deployed in it
 	@tools/up
+
+taxi: .venv ## On top of `make up`: three models that score the events of cabs
+	@tools/taxi
 
 cluster: .venv ## Make a Kubernetes cluster, or find it again (k8s/kind/README.md)
 	@$(bin)/python -m k8s.kind up
