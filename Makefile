@@ -1,6 +1,6 @@
 # Each target is one line into the tool that does it. ARGS goes through to pytest: make test ARGS="-k contract"
 .DEFAULT_GOAL := help
-.PHONY: help .venv serve up taxi cluster down env images browser postgres kafka test test-fast prove-cluster prove-rollout prove-batch bench bench-batch lint format lock clean
+.PHONY: help .venv serve up taxi cluster down env images browser postgres kafka test test-fast prove-cluster prove-rollout prove-batch prove-stream bench bench-batch lint format lock clean
 bin := .venv/bin
 
 help: ## List the targets
@@ -53,6 +53,9 @@ prove-rollout: cluster ## Roll out 20 times and kill 40 pods under load, and cou
 
 prove-batch: .venv postgres ## Kill batch runs 200 times, start them twice, crash their database (15 minutes)
 	@TRIFOLD_PROVE=1 $(bin)/python -m pytest tests/trifold/test_batch_kills.py tests/trifold/test_batch_files_kills.py -s -p no:randomly $(ARGS)
+
+prove-stream: .venv postgres kafka ## Kill consumers 100 times, restart broker and database, while three models score 200,000 events (25 minutes)
+	@TRIFOLD_PROVE=1 $(bin)/python -m pytest tests/trifold/test_stream_kills.py -s -p no:randomly $(ARGS)
 
 bench: .venv ## Measure requests a second beside the peers (benchmarks/README.md)
 	@$(bin)/python benchmarks/online.py $(ARGS)

@@ -149,20 +149,13 @@ def watch(databases: dict[str, Database], run: str, sent: Sent) -> dict[str, See
 
 def look(database: Database, release: str, run: str, seen: Seen) -> None:
     """Ask a release's view how far it is, and what it predicted last."""
-    view = f'"{release.replace("-", "_")}".event_predictions'
-    mine = "topic = $1 AND key LIKE $2 || '-%'"
-    [(seen.count, p50, p99)] = database.rows(
-        "SELECT count(*), percentile_disc(0.5) WITHIN GROUP (ORDER BY ms), percentile_disc(0.99) WITHIN GROUP (ORDER BY ms) "
-        f"FROM (SELECT extract(epoch FROM scored_at - event_at)::float8 * 1000 AS ms FROM {view} WHERE {mine}) AS each",
-        TOPIC,
-        run,
-    )
+    mine = f"FROM \"{release.replace('-', '_')}\".event_predictions WHERE topic = $1 AND key LIKE $2 || '-%'"
+    ms = "extract(epoch FROM scored_at - event_at)::float8 * 1000"
+    quantiles = ", ".join(f"percentile_disc({part}) WITHIN GROUP (ORDER BY {ms})" for part in (0.5, 0.99))
+    [(seen.count, p50, p99)] = database.rows(f"SELECT count(*), {quantiles} {mine}", TOPIC, run)
     seen.p50, seen.p99 = p50 or 0.0, p99 or 0.0
-    newest = database.rows(
-        f"SELECT key, (kept->>'distance')::float8, prediction FROM {view} WHERE {mine} ORDER BY scored_at DESC LIMIT 400",
-        TOPIC,
-        run,
-    )
+    columns = "key, (kept->>'distance')::float8, prediction"
+    newest = database.rows(f"SELECT {columns} {mine} ORDER BY scored_at DESC LIMIT 400", TOPIC, run)
     seen.latest.update({key: (distance, prediction) for key, distance, prediction in newest})
 
 

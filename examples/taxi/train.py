@@ -84,7 +84,7 @@ EXAMPLES = {
         ("mean_absolute_error", error),
         {
             "title": "What will this cab ride cost?",
-            "description": "The fare of a ride in Chicago, from its distance, as it is booked. Trained on simulated fares.",
+            "description": "The fare of a ride in Chicago, from its distance, at booking. Trained on simulated fares.",
             "unit": "dollars",
         },
     ),
