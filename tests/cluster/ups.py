@@ -1,4 +1,4 @@
-"""`make up` for the tests that use what it leaves: one at a time, however many workers want it."""
+"""`make up` and `make taxi` for the tests that use what it leaves: one at a time, however many workers want it."""
 
 import fcntl
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def up(cluster):
-    """Run what `make up` runs, as a user does; gives what it printed and its seconds."""
+def up(cluster, program="up"):
+    """Run what `make up` runs, or `make taxi`, as a user does; gives what it printed and its seconds."""
     keep = ("HOME", "PATH", "LANG")
     given = {
         name: value
@@ -22,6 +22,6 @@ def up(cluster):
     with (folder / "up.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         began = time.monotonic()
-        done = subprocess.run([ROOT / "tools/up"], env=given, capture_output=True, text=True, check=False)
+        done = subprocess.run([ROOT / "tools" / program], env=given, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, time.monotonic() - began
