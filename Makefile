@@ -1,6 +1,6 @@
 # Each target is one line into the tool that does it. ARGS goes through to pytest: make test ARGS="-k contract"
 .DEFAULT_GOAL := help
-.PHONY: help .venv serve up taxi cluster down env images browser postgres kafka test test-fast prove-cluster prove-rollout prove-batch prove-stream bench bench-batch lint format lock clean
+.PHONY: help .venv serve up taxi cluster down env images browser postgres kafka test test-fast prove-cluster prove-rollout prove-batch prove-stream bench bench-batch bench-stream lint format lock clean
 bin := .venv/bin
 
 help: ## List the targets
@@ -62,6 +62,9 @@ bench: .venv ## Measure requests a second beside the peers (benchmarks/README.md
 
 bench-batch: .venv ## Measure rows a second of a batch job beside the peers (benchmarks/README.md)
 	@$(bin)/python benchmarks/batch.py $(ARGS)
+
+bench-stream: .venv postgres kafka ## Measure events a second of a stream beside the peers (benchmarks/README.md)
+	@$(bin)/python benchmarks/stream.py $(ARGS)
 
 lint: .venv ## Check style (ruff) and types (mypy)
 	@$(bin)/ruff check . && $(bin)/ruff format --check . && $(bin)/mypy

@@ -35,6 +35,8 @@ SAME = ("joblib", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "thread
 PEERS = {
     "pandas": [f"sqlalchemy=={metadata.version('sqlalchemy')}", "psycopg[binary]==3.3.9"],
     "ray": ["ray[data]==2.60.0", "psycopg[binary]==3.3.9"],
+    "quix": ["quixstreams==3.28.1"],
+    "fast": ["faststream[confluent]==0.7.8", "psycopg[binary]==3.3.9"],
 }
 """Each peer's own packages; those of SAME are the model's."""
 
