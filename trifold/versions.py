@@ -43,8 +43,10 @@ class Version:
         """The version of a loaded model.
 
         Raises:
-            JobError: It has no input example.
+            JobError: Its rows are tensors, which no table has, or it has no input example.
         """
+        if not model.contract.takes_tables:
+            raise JobError(f"{packed.name} takes tensors, and a table has no column for them; serve it online.")
         labels = model.labels
         several = len(labels) > 1
         classes = [f"{number}: {name}" if several else name for number, names in enumerate(labels) for name in names]
@@ -67,22 +69,12 @@ def load(folder: Path, settings: Settings) -> tuple[Model, Version]:
     """A packed model that has predicted its own example, and what its predictions look like.
 
     Raises:
-        TrifoldError: It cannot be loaded.
+        TrifoldError: It cannot be loaded, or its rows are none of a table.
     """
     packed = Packed.read(folder)
     model = Model.load(folder, expected_digest=settings.digest, threads=settings.threads)
     warm_up(model, packed, read_expected(folder))
     return model, Version.of(model, packed)
-
-
-def require_tables(model: Model, version: Version) -> None:
-    """Make sure that a model's rows are those of a table, for batch jobs.
-
-    Raises:
-        JobError: They are tensors.
-    """
-    if not model.contract.takes_tables:
-        raise JobError(f"{version.model} takes tensors, and a table has no column for them; serve it online.")
 
 
 def _type(model: Model, packed: Packed) -> str:

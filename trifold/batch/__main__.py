@@ -15,7 +15,7 @@ from trifold.database import Database
 from trifold.errors import JobError
 from trifold.exits import exit_code
 from trifold.settings import Settings
-from trifold.versions import load, require_tables
+from trifold.versions import load
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -41,9 +41,7 @@ def jobs_of(environment: Mapping[str, str]) -> list[Job]:
 
 def _migrate(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     settings, schema = Settings.from_environment(environment), schema_of(environment)
-    model, version = load(settings.model or bento.packed_model(), settings)
-    if jobs_of(environment):
-        require_tables(model, version)
+    _, version = load(settings.model or bento.packed_model(), settings)
     scorer = options.scorer
     if options.print:
         scorer = scorer or "scorer"

@@ -28,7 +28,7 @@ from trifold.failpoints import reach
 from trifold.model import Model
 from trifold.packed import Packed
 from trifold.settings import Settings
-from trifold.versions import load, require_tables
+from trifold.versions import load
 
 SAMPLED = 100_000
 """Rows of a run whose columns are counted for its report; more would tell no more."""
@@ -151,7 +151,6 @@ def scorer_of(job: Job, shard: int, settings: Settings, folder: Path, environmen
     """
     packed = Packed.read(folder)
     model, version = load(folder, settings)
-    require_tables(model, version)
     profile = model.contract.profile
     job = replace(job, key=job.key or (profile.key if profile else None) or "")
     if not job.key:
