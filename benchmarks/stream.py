@@ -268,9 +268,8 @@ def memory(bench: Bench, seconds: int) -> None:
             seen.append(int(re.findall(r"VmRSS:\s+(\d+)", status.read_text())[0]) // 1024)
             sending.join(1)
         early, late = seen[: min(60, len(seen))], seen[-60:]
-        print(
-            f"{seconds} s at {LATENCY_RATE:,} events/s: at most {max(early)} MiB in the first minute, {max(late)} in the last"
-        )
+        words = f"at most {max(early)} MiB in the first minute, {max(late)} in the last"
+        print(f"{seconds} s at {LATENCY_RATE:,} events/s: {words}")
     finally:
         release.close()
 
