@@ -4,8 +4,10 @@ Example: python examples/taxi/drive.py --rate 500 --seconds 60      (after `make
 """
 
 import argparse
+import io
 import json
 import os
+import re
 import secrets
 import sys
 import threading
@@ -13,10 +15,12 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Producer
 from events import BOOKED, STARTED, TOPIC, events
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
@@ -69,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         producing.start()
         seen = watch(databases, run, sent)
         producing.join()
+        if options.picture:
+            draw(view(sent, seen), options.picture)
         report(sent, seen)
     except KeyboardInterrupt:
         return 130
@@ -85,6 +91,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=60, help="how long to send (default: 60)")
     port = os.environ.get("TRIFOLD_KAFKA_PORT", "9092")
     parser.add_argument("--bootstrap", default=f"127.0.0.1:{port}", help="the broker (default: that of make up)")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="write the last view as SVG")
     parser.add_argument(
         "--database",
         default="",
@@ -176,6 +183,14 @@ def view(sent: Sent, seen: dict[str, Seen]) -> Table:
     both.add_row(counts)
     both.add_row(rides if known else "")
     return both
+
+
+def draw(table: Table, file: Path) -> None:
+    """Write a table as a terminal shows it, as SVG; without the font that Rich would fetch from another host."""
+    picture = Console(record=True, width=90, file=io.StringIO())
+    picture.print(table)
+    svg = picture.export_svg(title="python examples/taxi/drive.py --rate 500 --seconds 60")
+    file.write_text(re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL))
 
 
 def _right(name: str) -> Any:
