@@ -41,7 +41,7 @@ def ask(cluster, namespace, models, tmp_path_factory):
     cluster.run("load", *(f"trifold/{image}:dev" for image in IMAGES))
     values = tmp_path_factory.mktemp("gateway") / "values.yaml"
     dev, off = {"image": {"tag": "dev", "pullPolicy": "Never"}}, {"enabled": False}
-    parts = {"gateway": dev, "frontPage": {**dev, "everySeconds": EVERY}, "postgres": off, "mlflow": off}
+    parts = {"gateway": dev, "frontPage": {**dev, "everySeconds": EVERY}, "postgres": off, "kafka": off, "mlflow": off}
     values.write_text(json.dumps({"modelsNamespace": models, **parts}))
     context = os.environ.get("TRIFOLD_CONTEXT")
     argv = ["helm", "upgrade", "--install", "gateway", "charts/platform", "--namespace", namespace]

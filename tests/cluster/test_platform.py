@@ -14,8 +14,8 @@ from tests.cluster.gateway import denying_namespace, execute, get, refused, send
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("postgres", "mlflow", "gateway", "frontPage")
-IMAGES = ("postgres", "mlflow", "nginx", "front-page")
+PARTS = ("postgres", "kafka", "mlflow", "gateway", "frontPage")
+IMAGES = ("postgres", "kafka", "mlflow", "nginx", "front-page")
 
 ECHO = """
 import http.server, json
@@ -101,7 +101,8 @@ def platform(cluster, namespace, models, tmp_path_factory):
     cluster.run("load", *(f"trifold/{image}:dev" for image in IMAGES))
     values = tmp_path_factory.mktemp("platform") / "values.yaml"
     image = {"image": {"tag": "dev", "pullPolicy": "Never"}}
-    values.write_text(json.dumps({"modelsNamespace": models, **dict.fromkeys(PARTS, image)}))
+    kafka = {"image": {**image["image"], "repository": "trifold/kafka"}, "topics": {"rides": {"partitions": 2}}}
+    values.write_text(json.dumps({"modelsNamespace": models, **dict.fromkeys(PARTS, image), "kafka": kafka}))
     context = os.environ.get("TRIFOLD_CONTEXT")
 
     def run(*argv):
@@ -340,6 +341,13 @@ def test_the_front_page_is_at_the_root(ask):
     status, headers, body = ask(get("/"))
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "trifold deploy NAME@alias" in body
+
+
+def test_the_topics_of_the_values_are_there(platform, namespace):
+    """Made by a Job, in a namespace that denies what the chart's policies do not allow."""
+    program = "java -cp '/opt/kafka/libs/*' org.apache.kafka.tools.TopicCommand --bootstrap-server 127.0.0.1:9095"
+    said = execute(namespace, "kafka-0", ["sh", "-c", f"{program} --describe --topic rides"])
+    assert "PartitionCount: 2" in said
 
 
 def test_the_same_values_again_change_no_pod(platform, namespace):

@@ -40,6 +40,8 @@ def test_no_module_of_the_image_imports_what_stays_at_home(path):
         ("trifold.online.server", HOME_ONLY),
         ("trifold.batch.score", (*HOME_ONLY, "bentoml", "starlette", "uvicorn")),
         ("trifold.batch.__main__", (*HOME_ONLY, "bentoml", "starlette", "uvicorn")),
+        ("trifold.stream.verify", (*HOME_ONLY, "bentoml", "starlette", "uvicorn")),
+        ("trifold.stream.letters", (*HOME_ONLY, "bentoml", "starlette", "uvicorn")),
     ],
 )
 def test_what_is_loaded_in_the_bento_crosses_no_border(built_customers, module, without):

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import json
 import re
 import subprocess
 import sys
@@ -298,6 +299,54 @@ def test_the_query_gives_the_columns_of_the_training_rows(forecasts):
     names = re.findall(r" as (\w+),?$", query.split("select\n")[-1], re.MULTILINE)
     assert names == list(forecasts["data"].rows().columns)
     assert re.findall(r":\w*", query) == [":slot_end"]
+
+
+@pytest.fixture(scope="module")
+def taxi():
+    """The taxi example's modules: data, events."""
+    with imported(ROOT / "examples/taxi", "data", "events") as modules:
+        yield modules
+
+
+def test_a_ride_is_booked_before_it_starts(taxi):
+    """Each once, in this order, with the trip's own columns; and no id is another ride's."""
+    sent = [(key, json.loads(value)) for key, value in taxi["events"].events("run", 1000)]
+    booked, started = ({}, {})
+    for number, (key, event) in enumerate(sent):
+        assert event["id"] == key
+        found = booked if event["type"] == "booking.created" else started
+        assert key not in found
+        found[key] = (number, event)
+    assert len(booked) + len(started) == 1000
+    for key, (number, event) in started.items():
+        assert booked[key][0] < number
+        assert {**event, "type": ""} == {**booked[key][1], "type": ""}
+
+
+def test_what_is_simulated_of_a_trip_is_the_tariff_and_a_speed(taxi):
+    """No fare below the tariff on the real distance, no ride faster than the night's speed at its luckiest."""
+    data = taxi["data"]
+    trips, tips = data.load()
+    assert (len(trips), set(tips)) == (10_000, {"yes", "no"})
+    waiting = data.fares(trips) - (data.FLAG_PULL + data.A_MILE * trips.distance).round(2)
+    assert waiting.min() >= -0.01
+    assert 0.5 < waiting.mean() < 1.5
+    assert (data.fares(trips) == data.fares(trips)).all()
+    far = trips.distance > 5
+    assert (trips.distance / (data.durations(trips) / 60))[far].max() < 2.5 * data.SPEEDS["night"]
+
+
+def test_departures_are_events_of_the_size_that_is_measured():
+    """About 330 bytes, numbered, without what is to be predicted."""
+    with imported(ROOT / "examples/flights", "data") as modules:
+        data = modules["data"]
+        flights = data.load()
+        sent = [json.loads(value) for _, value in data.events(flights.head(100), 250)]
+    assert [event["number"] for event in sent] == list(range(250))
+    assert not {*data.LABELS, "arr_time"} & sent[0].keys()
+    assert {*data.COLUMNS} <= sent[0].keys()
+    assert sent[0]["tailnum"] == sent[100]["tailnum"]
+    assert 280 < len(json.dumps(sent[0])) < 360
 
 
 def run(script, *arguments):
