@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -410,3 +411,33 @@ def test_numbers_of_latency_come_out_as_they_went_in():
     assert counted == [
         line for line in generate_latest(theirs).decode().splitlines() if "bucket" in line or "count" in line
     ]
+
+
+def test_a_consumer_that_the_group_has_lost_joins_anew(stream, rows, monkeypatch, capfd):
+    """Whatever librdkafka thinks: one that left the group without a word, which nobody told it, is back in seconds."""
+    from trifold.model import Model
+    from trifold.packed import Packed
+    from trifold.stream import client, consumer
+    from trifold.stream.sinks import open_sink
+    from trifold.stream.state import State
+    from trifold.stream.stream import Stream as Described
+    from trifold.versions import Version
+
+    monkeypatch.setattr(consumer, "ALONE_SECONDS", 1.0)
+    environment = stream.environment()
+    described, model = Described.from_environment(environment), Model.load(stream.folder)
+    version = Version.of(model, Packed.read(stream.folder))
+    properties = client.properties(environment)
+    sink = open_sink(described, model, version, properties, environment)
+    made, stopping = consumer.Consumer(described, model, sink, properties, State()), threading.Event()
+    running = threading.Thread(target=made.run, args=(stopping,))
+    running.start()
+    try:
+        wait("it has partitions", lambda: len(made.state.lag) == 3)
+        made._client.unsubscribe()  # leaves the group, gives all back, and asks no more
+        stream.broker.produce(stream.topic, events(rows, 30))
+        stream.settled(30)
+    finally:
+        stopping.set()
+        running.join(60)
+    assert "does not know this consumer: it joins anew" in capfd.readouterr().out

@@ -147,14 +147,23 @@ def strangers(client: AdminClient, stream: Stream, identity: str) -> list[str]:
     Raises:
         Unavailable: No broker answers.
     """
+    found = members(client, stream.group).values()
+    return sorted({member.host for member in found if member.client_id != client_id(identity)})
+
+
+def members(client: AdminClient, group: str) -> dict[str, Any]:
+    """The members of a group, by their ids.
+
+    Raises:
+        Unavailable: No broker answers.
+    """
     try:
-        [said] = client.describe_consumer_groups([stream.group], request_timeout=SECONDS).values()
-        members = said.result().members
+        [said] = client.describe_consumer_groups([group], request_timeout=SECONDS).values()
+        return {member.member_id: member for member in said.result().members}
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return []
-        raise Unavailable(f"Kafka does not answer for group {stream.group}: {words(error)}.") from None
-    return sorted({member.host for member in members if member.client_id != client_id(identity)})
+            return {}
+        raise Unavailable(f"Kafka does not answer for group {group}: {words(error)}.") from None
 
 
 def bounds(

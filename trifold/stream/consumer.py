@@ -28,6 +28,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
 LOOK_SECONDS = 1.0
 """Between two looks at lag and topics."""
 RETIRE_SECONDS = 3600.0
+ALONE_SECONDS = 15.0
+"""Without partitions for so long it makes sure that the group knows it."""
 
 
 class Strangers(TrifoldError):
@@ -55,7 +57,7 @@ class Consumer:
         self._failures = 0
         self._again = 0.0
         self._trouble = ""
-        self._looked = self._retired = time.monotonic()
+        self._looked = self._retired = self._alone = time.monotonic()
         self._told: list[TopicPartition] = []
 
     def run(self, stopping: threading.Event) -> None:
@@ -117,6 +119,7 @@ class Consumer:
             self._client = Client({**given, "error_cb": self._note})
         except KafkaException as error:
             raise JobError(f"librdkafka refuses stream.kafka.properties: {kafka.words(error)}.") from None
+        self._alone = time.monotonic()
         self.sink.join(self._client)
         self._client.subscribe(
             [self.stream.topic, self.stream.redrive],
@@ -229,6 +232,19 @@ class Consumer:
         if now - self._retired > RETIRE_SECONDS:
             self._retired = now
             self.sink.retire()
+        self._require_member(now)
+
+    def _require_member(self, now: float) -> None:
+        """Join anew where the group knows nothing of it: after a broker's restart librdkafka may stop asking."""
+        if self._positions or self._waiting:
+            self._alone = now
+        if now - self._alone < ALONE_SECONDS:
+            return
+        self._alone = now
+        if self._client.memberid() not in kafka.members(self._admin, self.stream.group):
+            print(f"group {self.stream.group} does not know this consumer: it joins anew", flush=True)
+            client, self._client, self._joined = self._client, None, False
+            client.close()
 
     def _is_settled(self) -> bool:
         return self.state.ready or not self._joined or bool(self._waiting)
