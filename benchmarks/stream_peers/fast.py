@@ -16,7 +16,7 @@ connection = psycopg.connect(os.environ["URI"], autocommit=True)
 connection.execute("CREATE TABLE IF NOT EXISTS scored_fast (number bigint PRIMARY KEY, prediction float8)")
 
 
-@broker.subscriber(os.environ["TOPIC"], group_id="fast", auto_offset_reset="earliest")
+@broker.subscriber(os.environ["TOPIC"], group_id=os.environ["OUTPUT"], auto_offset_reset="earliest")
 async def score(event: dict) -> None:
     """Score one event."""
     prediction = float(model.predict(pd.DataFrame([event], columns=columns))[0])
