@@ -189,7 +189,7 @@ def draw(table: Table, file: Path) -> None:
     """Write a table as a terminal shows it, as SVG; without the font that Rich would fetch from another host."""
     picture = Console(record=True, width=90, file=io.StringIO())
     picture.print(table)
-    svg = picture.export_svg(title="python examples/taxi/drive.py --rate 500 --seconds 60")
+    svg = picture.export_svg(title="python examples/taxi/drive.py")
     file.write_text(re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL))
 
 
