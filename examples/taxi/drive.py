@@ -4,61 +4,24 @@ Example: python examples/taxi/drive.py --rate 500 --seconds 60      (after `make
 """
 
 import argparse
-import io
-import json
 import os
-import re
 import secrets
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Producer
-from events import BOOKED, STARTED, TOPIC, events
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
+from events import TOPIC
+from sending import Sent, produce, require_topic
+from showing import RELEASES, Seen, draw, report, shown, view
 
 from trifold.database import Database
-from trifold.errors import TrifoldError
-from trifold.ops.terminal import console, print_line
+from trifold.errors import TrifoldError, Unavailable
 
-RELEASES = {"taxi-fare": BOOKED, "tip": BOOKED, "trip-duration": STARTED}
-"""Each release and the events that concern it."""
-UNITS = {"taxi-fare": "{:.2f} $", "trip-duration": "{:.0f} min", "tip": "{}"}
-SHOWN = 8
-"""Rides in the live view."""
 PATIENCE = 30
 """Seconds without a new prediction until the rest is given up."""
-STEP = 0.02
-
-
-class Unfinished(TrifoldError):
-    """Predictions are missing."""
-
-
-@dataclass
-class Sent:
-    """What the producer has sent so far."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    failed: list[str] = field(default_factory=list)
-    done: bool = False
-
-
-@dataclass
-class Seen:
-    """What a release has predicted of this run."""
-
-    count: int = 0
-    p50: float = 0.0
-    p99: float = 0.0
-    latest: dict[str, tuple[float, Any]] = field(default_factory=dict)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,10 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv)
     run = f"run-{secrets.token_hex(3)}"
     try:
-        uris = {release: options.database or database_of(release) for release in RELEASES}
-        databases = {release: Database(uri, autocommit=True, seconds=10) for release, uri in uris.items()}
-        sent = Sent()
-        producing = threading.Thread(target=produce, args=(options, run, sent), daemon=True)
+        require_topic(options.bootstrap)
+        databases = {release: connected(release, options.database or database_of(release)) for release in RELEASES}
+        sent, pace = Sent(), (options.rate, options.seconds)
+        producing = threading.Thread(target=produce, args=(options.bootstrap, run, pace, sent), daemon=True)
         producing.start()
         seen = watch(databases, run, sent)
         producing.join()
@@ -87,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rate", type=int, default=500, help="events a second (default: 500)")
-    parser.add_argument("--seconds", type=int, default=60, help="how long to send (default: 60)")
+    parser.add_argument("--rate", type=_positive, default=500, help="events a second (default: 500)")
+    parser.add_argument("--seconds", type=_positive, default=60, help="how long to send (default: 60)")
     port = os.environ.get("TRIFOLD_KAFKA_PORT", "9092")
     parser.add_argument("--bootstrap", default=f"127.0.0.1:{port}", help="the broker (default: that of make up)")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="write the last view as SVG")
@@ -99,6 +62,31 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="PostgreSQL with the predictions (default: by the cluster's Secrets)",
     )
     return parser.parse_args(argv)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not positive")
+    return number
+
+
+def connected(release: str, uri: str) -> Database:
+    """A database with a release's predictions.
+
+    Raises:
+        Unavailable: It does not answer, or holds none.
+    """
+    database = Database(uri, autocommit=True, seconds=10)
+    [(there,)] = database.rows("SELECT to_regclass($1) IS NOT NULL", f"{schema(release)}.event_predictions")
+    if not there:
+        raise Unavailable(f"The database has no view {schema(release)}.event_predictions; run make taxi.")
+    return database
+
+
+def schema(release: str) -> str:
+    """Where a release keeps its predictions, unless its values say otherwise."""
+    return release.replace("-", "_")
 
 
 def database_of(release: str) -> str:
@@ -120,99 +108,40 @@ def database_of(release: str) -> str:
     return f"{who}@127.0.0.1:{os.environ.get('TRIFOLD_POSTGRES_PORT', '5432')}/{where.partition('/')[2]}"
 
 
-def produce(options: argparse.Namespace, run: str, sent: Sent) -> None:
-    """Send events at an even rate, in order for each ride."""
-    producer = Producer({"bootstrap.servers": options.bootstrap, "linger.ms": 5, "acks": "all", "log_level": 0})
-    began = time.monotonic()
-    for number, (key, value) in enumerate(events(run, options.rate * options.seconds)):
-        ahead = number / options.rate - (time.monotonic() - began)
-        if ahead > STEP:
-            producer.poll(ahead)
-        producer.produce(TOPIC, value, key, on_delivery=lambda error, _: error and sent.failed.append(str(error)))
-        sent.counts[json.loads(value)["type"]] += 1
-    left = producer.flush(30)
-    if left:
-        sent.failed.append(f"{left} events were not taken by {options.bootstrap} within 30 s")
-    sent.done = True
-
-
 def watch(databases: dict[str, Database], run: str, sent: Sent) -> dict[str, Seen]:
     """Show how far it is, until every event has its predictions or none comes any more."""
     seen = {release: Seen() for release in databases}
-    total, since = -1, time.monotonic()
-    with Live(console=console, refresh_per_second=4, transient=False) as live:
+    began = since = time.monotonic()
+    total = -1
+    with shown() as show:
         while True:
+            is_last = sent.done  # before it looks: what it then sees is all
             for release, database in databases.items():
-                look(database, release, run, seen[release])
-            live.update(view(sent, seen))
+                look(database, (release, run), time.monotonic() - began, seen[release])
+            show(sent, seen)
             now = sum(one.count for one in seen.values())
             if now != total:
                 total, since = now, time.monotonic()
             complete = all(seen[name].count >= sent.counts[kind] for name, kind in RELEASES.items())
-            if sent.done and (complete or time.monotonic() - since > PATIENCE):
+            if is_last and (complete or sent.failed or time.monotonic() - since > PATIENCE):
                 return seen
             time.sleep(0.5)
 
 
-def look(database: Database, release: str, run: str, seen: Seen) -> None:
-    """Ask a release's view how far it is, and what it predicted last."""
-    mine = f"FROM \"{release.replace('-', '_')}\".event_predictions WHERE topic = $1 AND key LIKE $2 || '-%'"
+def look(database: Database, whose: tuple[str, str], seconds: float, seen: Seen) -> None:
+    """Ask the view of a release how far it is with a run that began some seconds ago, and what it predicted last."""
+    release, run = whose
+    # By time, which has an index; of the database, whose clock may be another. A minute covers the first look.
+    recent = f"scored_at > now() - make_interval(secs => {seconds + 60:.0f})"
+    mine = f"FROM \"{schema(release)}\".event_predictions WHERE topic = $1 AND key LIKE $2 || '-%' AND {recent}"
     ms = "extract(epoch FROM scored_at - event_at)::float8 * 1000"
     quantiles = ", ".join(f"percentile_disc({part}) WITHIN GROUP (ORDER BY {ms})" for part in (0.5, 0.99))
-    [(seen.count, p50, p99)] = database.rows(f"SELECT count(*), {quantiles} {mine}", TOPIC, run)
+    counts = "count(*), count(DISTINCT key)"
+    [(seen.predictions, seen.count, p50, p99)] = database.rows(f"SELECT {counts}, {quantiles} {mine}", TOPIC, run)
     seen.p50, seen.p99 = p50 or 0.0, p99 or 0.0
     columns = "key, (kept->>'distance')::float8, prediction"
     newest = database.rows(f"SELECT {columns} {mine} ORDER BY scored_at DESC LIMIT 400", TOPIC, run)
     seen.latest.update({key: (distance, prediction) for key, distance, prediction in newest})
-
-
-def view(sent: Sent, seen: dict[str, Seen]) -> Table:
-    """Two tables in one: how far each release is, and the newest rides that all of them know."""
-    counts = Table("release", "events", *[_right(name) for name in ("sent", "predicted", "waiting", "p50", "p99")])
-    for release, kind in RELEASES.items():
-        one = seen[release]
-        waiting = max(0, sent.counts[kind] - one.count)
-        counts.add_row(release, kind, f"{sent.counts[kind]:,}", f"{one.count:,}", f"{waiting:,}",
-                       f"{one.p50:.0f} ms", f"{one.p99:.0f} ms")  # fmt: skip
-    rides = Table("ride", _right("miles"), *[_right(release) for release in RELEASES])
-    known = sorted(set.intersection(*(set(one.latest) for one in seen.values())))[-SHOWN:]
-    for key in known:
-        distance = seen["tip"].latest[key][0]
-        rides.add_row(key, f"{distance:.1f}", *[UNITS[name].format(one.latest[key][1]) for name, one in seen.items()])
-    both = Table.grid()
-    both.add_row(counts)
-    both.add_row(rides if known else "")
-    return both
-
-
-def draw(table: Table, file: Path) -> None:
-    """Write a table as a terminal shows it, as SVG; without the font that Rich would fetch from another host."""
-    picture = Console(record=True, width=90, file=io.StringIO())
-    picture.print(table)
-    svg = picture.export_svg(title="python examples/taxi/drive.py")
-    file.write_text(re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL))
-
-
-def _right(name: str) -> Any:
-    from rich.table import Column
-
-    return Column(name, justify="right")
-
-
-def report(sent: Sent, seen: dict[str, Seen]) -> None:
-    """Say whether each event has its prediction.
-
-    Raises:
-        Unfinished: One has not.
-    """
-    if sent.failed:
-        raise Unfinished(f"{len(sent.failed):,} events were not sent: {sent.failed[0]}")
-    missing = {name: sent.counts[kind] - seen[name].count for name, kind in RELEASES.items()}
-    if any(missing.values()):
-        words = ", ".join(f"{name} {count:,}" for name, count in missing.items() if count)
-        raise Unfinished(f"Predictions are missing or too many: {words}; trifold status shows the consumers.")
-    total = sum(one.count for one in seen.values())
-    print_line(f"{sum(sent.counts.values()):,} events, {total:,} predictions: each event counts once for each model.")
 
 
 if __name__ == "__main__":

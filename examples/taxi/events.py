@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from data import load
 
@@ -12,7 +13,7 @@ BEFORE = 40
 
 
 def events(run: str, count: int) -> Iterator[tuple[str, bytes]]:
-    """Key and value of `count` events: real trips over and over, each booked and started once.
+    """Key and value of `count` events: real trips over and over, each booked and started once, at the time of asking.
 
     Args:
         run: What the ids of the rides begin with.
@@ -26,5 +27,6 @@ def events(run: str, count: int) -> Iterator[tuple[str, bytes]]:
         if is_start and ride < 0:  # nobody has a cab yet: another one is booked
             ride, is_start = -ride + count, 0
         key = f"{run}-{ride:07d}"
-        event = {"type": STARTED if is_start else BOOKED, "id": key, **rows[ride % len(rows)]}
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        event = {"type": STARTED if is_start else BOOKED, "id": key, "at": at, **rows[ride % len(rows)]}
         yield key, json.dumps(event).encode()

@@ -192,6 +192,7 @@ def test_an_unknown_value_is_sent_as_missing(page):
 
 def test_everything_works_by_keyboard(page):
     """Tab reaches every field and button in order, letters choose, Enter asks, and the answer gets the focus."""
+    expect(page.locator("#example")).to_be_enabled()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Tab")

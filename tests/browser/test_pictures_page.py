@@ -79,6 +79,7 @@ def test_a_sample_is_answered_by_one_click(page, axe):
 
 def test_a_sample_is_reached_by_keyboard(page):
     """Without a mouse: Tab to the sample, Enter, and the focus is on the answer."""
+    expect(page.get_by_role("button", name="Bright on the left")).to_be_enabled()
     for _ in range(20):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.innerText") == "Bright on the left":

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from trifold.profile import ImageInput
 ROOT = Path(__file__).resolve().parents[2]
 BRAIN = ROOT / "examples" / "brain-tumour"
 SALES = ROOT / "examples" / "sales-forecast"
+TAXI = ROOT / "examples" / "taxi"
 IMAGE = ImageInput(64, 64)
 
 
@@ -304,12 +306,12 @@ def test_the_query_gives_the_columns_of_the_training_rows(forecasts):
 @pytest.fixture(scope="module")
 def taxi():
     """The taxi example's modules: data, events."""
-    with imported(ROOT / "examples/taxi", "data", "events") as modules:
+    with imported(TAXI, "data", "events") as modules:
         yield modules
 
 
 def test_a_ride_is_booked_before_it_starts(taxi):
-    """Each once, in this order, with the trip's own columns; and no id is another ride's."""
+    """Each once, in this order and at its time, with the trip's own columns; and no id is another ride's."""
     sent = [(key, json.loads(value)) for key, value in taxi["events"].events("run", 1000)]
     booked, started = ({}, {})
     for number, (key, event) in enumerate(sent):
@@ -319,8 +321,10 @@ def test_a_ride_is_booked_before_it_starts(taxi):
         found[key] = (number, event)
     assert len(booked) + len(started) == 1000
     for key, (number, event) in started.items():
-        assert booked[key][0] < number
-        assert {**event, "type": ""} == {**booked[key][1], "type": ""}
+        before, booking = booked[key]
+        assert before < number
+        assert datetime.fromisoformat(booking["at"]) <= datetime.fromisoformat(event["at"]) <= datetime.now(UTC)
+        assert {**event, "type": "", "at": ""} == {**booking, "type": "", "at": ""}
 
 
 def test_what_is_simulated_of_a_trip_is_the_tariff_and_a_speed(taxi):
@@ -394,6 +398,44 @@ def test_the_sales_forecast_says_its_unit_interval_and_key(registry, own_home):
     assert all(feature.title and "_" not in feature.title for feature in found.features.values())
     assert metrics["mae"] < metrics["mae_naive"]
     assert "is registered already" in run("sales-forecast/train.py", "--if-missing").stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "scores"),
+    [
+        ("taxi", {"taxi-fare": (0.6, 0.8), "trip-duration": (4.5, 5.1), "tip": (0.54, 0.6)}),
+        ("flights", {"arrival-delay": (13, 13.5), "air-time": (9, 9.7)}),
+    ],
+)
+def test_models_of_one_topic_are_as_good_as_their_readme_says(registry, own_home, script, scores):
+    """One command registers them all; words for each column, and the errors that stand in the README."""
+    done = run(f"{script}/train.py")
+    assert done.returncode == 0, done.stderr
+    for name, (low, high) in scores.items():
+        assert f"{name}@champion is version" in done.stdout
+        pin = registries.pin(f"{name}@champion")
+        found, [(metric, score)] = trifold.profile.read(pin.folder), registries.metrics(pin.run_id).items()
+        assert all(feature.title and "_" not in feature.title for feature in found.features.values())
+        assert found.unit if metric == "mean_absolute_error" else set(found.classes) == {"yes", "no"}
+        assert low < score < high
+    assert run(f"{script}/train.py", "--if-missing").stdout.count("is registered already") == len(scores)
+
+
+def test_the_values_of_cab_models_take_the_events_that_are_sent(taxi):
+    """One topic, each kind of event taken by somebody; each release has its own place in the database."""
+    events = taxi["events"]
+    found = {file.name.removesuffix(".values.yaml"): yaml.safe_load(file.read_text()) for file in TAXI.glob("*.yaml")}
+    assert found.keys() == {"taxi-fare", "trip-duration", "tip"}
+    sent = [json.loads(value) for _, value in events.events("run", 100)]
+    for name, values in found.items():
+        stream = values["stream"]
+        assert stream["topic"] == events.TOPIC
+        assert stream["database"] == {"existingSecret": f"{name}-database", "ownerSecret": f"{name}-owner"}
+        mine = [event for event in sent if stream["where"].items() <= event.items()]
+        assert {*stream["keep"]} <= mine[0].keys()
+    taken = {kind for values in found.values() for kind in values["stream"]["where"].values()}
+    assert taken == {events.BOOKED, events.STARTED}
 
 
 def test_the_printed_sales_are_read_back_with_the_same_bits(forecasts):

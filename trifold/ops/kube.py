@@ -31,6 +31,8 @@ HOPELESS = {
 """Reasons for which a container waits that time hardly mends, and for how many seconds to hope all the same: an image
 is asked for again after 10."""
 LINES = 12
+KILLED = 137
+"""The exit code of a container that was killed."""
 
 Object = Any
 """An object of the Kubernetes client: its stubs call every field optional, though the API server fills them in."""
@@ -168,7 +170,14 @@ def _ends(pod: Object) -> list[str]:
         for part in (found.state, found.last_state)
         if part and part.terminated
     ]
-    return [f"ended with exit code {end.exit_code} ({end.reason})" for end in ended[:1]]
+    return [f"ended with exit code {end.exit_code} ({end.reason}){_hint(end)}" for end in ended[:1]]
+
+
+def _hint(end: Object) -> str:
+    """What to do about an end; of a kill the kubelet does not always see that memory was the reason."""
+    if end.exit_code != KILLED:
+        return ""
+    return ": out of memory, most often; raise resources.limits.memory"
 
 
 def _is_ready(pod: Object) -> bool:
