@@ -2,7 +2,7 @@
 
 Every round runs each path once, on events that wait already, with a broker and a PostgreSQL of its own beside it; its
 clock runs from the first committed prediction to the last. Then come latency at an even rate, and memory with --memory.
-Usage: .venv/bin/python benchmarks/stream.py [--events 200000] [--rounds 2] [--markdown] [--memory SECONDS]
+Usage: .venv/bin/python benchmarks/stream.py [--events 200000] [--rounds 2] [--markdown] [--latency] [--memory SECONDS]
 """
 
 import argparse
@@ -147,13 +147,15 @@ def main() -> None:
     parser.add_argument("--peer-events", type=int, default=4000, help="for the peers, which take an event at a time")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--memory", type=int, default=0, metavar="SECONDS", help="only our memory, for so long")
+    parser.add_argument("--latency", action="store_true", help="only our latency at an even rate")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     options = parser.parse_args()
     with ready() as bench:
         if options.memory:
             memory(bench, options.memory)
             return
-        speed(bench, options)
+        if not options.latency:
+            speed(bench, options)
         latency(bench)
 
 
