@@ -121,6 +121,28 @@ def test_the_last_picture_wins(page, left):
     says(page, LEFT)
 
 
+def is_click(request):
+    """Whether it fetches the first sample for a click, not for the button's own picture."""
+    return request.url.endswith("/samples/1") and request.resource_type == "fetch"
+
+
+def test_the_last_picture_wins_whichever_arrives_last(page):
+    """A sample that is slow to come does not take the place of the one that was chosen after it."""
+    expect(page.get_by_role("button", name="Bright on the left")).to_be_enabled()
+    held = []
+    page.route("**/samples/1", lambda route: held.append(route) if is_click(route.request) else route.continue_())
+    with page.expect_request(is_click):
+        page.get_by_role("button", name="Bright on the left").click()
+    page.get_by_role("button", name="Bright on the right").click()
+    says(page, RIGHT)
+    with page.expect_response(lambda response: is_click(response.request)) as came:
+        held[0].continue_()
+    came.value.finished()
+    page.evaluate("fetch('model').then(response => response.text())")  # all that came before it has been dealt with
+    assert page.inner_text("#preview figcaption") == "Bright on the right"
+    says(page, RIGHT)
+
+
 def test_a_phone_offers_its_camera(open_page, server, axe, shot):
     """On a touch screen there is a button that opens the camera, and the page fits the width."""
     page = open_page(

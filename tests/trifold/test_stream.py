@@ -430,11 +430,22 @@ def test_a_consumer_that_the_group_has_lost_joins_anew(stream, rows, monkeypatch
     properties = client.properties(environment)
     sink = open_sink(described, model, version, properties, environment)
     made, stopping = consumer.Consumer(described, model, sink, properties, State()), threading.Event()
+    leaving, look = threading.Event(), made._look
+
+    def leave():
+        """Leave the group, give all back and ask no more; in its own thread, for a client has only one."""
+        if leaving.is_set():
+            leaving.clear()
+            made._client.unsubscribe()
+        look()
+
+    made._look = leave
     running = threading.Thread(target=made.run, args=(stopping,))
     running.start()
     try:
         wait("it has partitions", lambda: len(made.state.lag) == 3)
-        made._client.unsubscribe()  # leaves the group, gives all back, and asks no more
+        leaving.set()
+        wait("it has left", lambda: not leaving.is_set())
         stream.broker.produce(stream.topic, events(rows, 30))
         stream.settled(30)
     finally:

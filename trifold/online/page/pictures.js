@@ -6,7 +6,7 @@ const $ = (id) => document.getElementById(id);
 
 export function startPictures(model) {
   const drop = $("drop");
-  const take = (file) => file && look(file, file.name, model);
+  const take = (file) => file && look(() => file, model);
   for (const input of $("picture").querySelectorAll("input[type=file]")) {
     input.addEventListener("change", () => {
       take(input.files[0]);
@@ -22,44 +22,44 @@ export function startPictures(model) {
   drop.addEventListener("drop", (event) => take(event.dataTransfer.files[0]));
   document.addEventListener("paste", (event) => take(event.clipboardData.files[0]));
   for (const button of document.querySelectorAll("[data-sample]")) {
-    button.addEventListener("click", async () => {
-      try {
-        const response = await fetch(button.dataset.sample);
-        const blob = await response.blob();
-        take(new File([blob], button.textContent.trim(), { type: blob.type }));
-      } catch {
-        showProblem(readable(new Unreachable()), () => button.click());
-      }
-    });
+    button.addEventListener("click", () => look(() => sample(button), model));
     button.disabled = false;
   }
 }
 
+async function sample(button) {
+  const blob = await ask(button.dataset.sample);
+  return new File([blob], button.textContent.trim(), { type: blob.type });
+}
+
 let latest = 0;
 
-async function look(file, name, model) {
-  const mine = ++latest; // an answer to an earlier picture would stand below this one
-  preview(file, name);
-  busy("The model looks at the picture …");
-  const form = new FormData();
-  form.append("image", file, "picture");
+// What was chosen last counts, not what arrives last: an earlier picture, or its answer, may come after it.
+async function look(choose, model) {
+  const mine = ++latest;
   try {
+    const file = await choose();
+    if (mine !== latest) return;
+    preview(file);
+    busy("The model looks at the picture …");
+    const form = new FormData();
+    form.append("image", file, "picture");
     const answer = await ask("predict/image", form);
     const known = await model;
     if (mine === latest) showAnswer(answer, known);
   } catch (error) {
-    if (mine === latest) showProblem(readable(error), error instanceof Unreachable ? () => look(file, name, model) : null);
+    if (mine === latest) showProblem(readable(error), error instanceof Unreachable ? () => look(choose, model) : null);
   }
 }
 
-function preview(file, name) {
+function preview(file) {
   const figure = $("preview");
   const image = figure.querySelector("img");
   URL.revokeObjectURL(image.src);
   image.hidden = false;
   image.onerror = () => { image.hidden = true; };
   image.src = URL.createObjectURL(file);
-  image.alt = `The picture you chose: ${name}`;
-  figure.querySelector("figcaption").textContent = name;
+  image.alt = `The picture you chose: ${file.name}`;
+  figure.querySelector("figcaption").textContent = file.name;
   figure.hidden = false;
 }
