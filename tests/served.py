@@ -182,7 +182,7 @@ def built_pictures(log, make, side_pictures, picture_file):
     """The Bento of a model of pictures, which says which side is bright."""
     from sklearn.linear_model import LogisticRegression
 
-    from trifold.profile import ImageInput
+    from trifold.contract.profile import ImageInput
 
     pictures, sides = side_pictures
     X = pictures.reshape(len(pictures), -1)

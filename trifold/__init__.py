@@ -8,8 +8,8 @@ __all__ = ["Feature", "ImageInput", "log_model", "read_pictures"]
 
 # Imported when asked for: training needs mlflow, which a running image does not carry.
 _HOMES = {
-    "Feature": "trifold.profile",
-    "ImageInput": "trifold.profile",
+    "Feature": "trifold.contract.profile",
+    "ImageInput": "trifold.contract.profile",
     "log_model": "trifold.training",
     "read_pictures": "trifold.training",
 }

@@ -13,7 +13,7 @@ import threadpoolctl
 
 from trifold import digest
 from trifold.answers import Answers, joined
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
 from trifold.errors import ArtifactError, Reject, RowsRefused
 from trifold.faults import walk
 from trifold.packed import ARTIFACT, Packed

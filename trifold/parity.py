@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from trifold.answers import Answers, same_bits
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
+from trifold.contract.types import EXACT_FLOAT
 from trifold.errors import RowsRefused
 from trifold.model import MOST_ROWS, Model
 from trifold.packed import NATIVE, NOT_PROVEN
 from trifold.rows import Array, Rows
-from trifold.types import EXACT_FLOAT
 
 SIZES = (8, 16, 64, 256)
 BULK_SIZES = (16, 64, 256, 1024, 4096)

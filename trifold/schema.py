@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
+from trifold.contract.profile import Feature
+from trifold.contract.signature import Column, Tensor
+from trifold.contract.tensors import KIND
+from trifold.contract.types import EXACT_FLOAT, TYPES
 from trifold.errors import RULES
 from trifold.packed import Packed
-from trifold.profile import Feature
-from trifold.signature import Column, Tensor
-from trifold.tensors import KIND
-from trifold.types import EXACT_FLOAT, TYPES
 
 OPENAPI = "3.1.0"
 

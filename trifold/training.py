@@ -14,10 +14,10 @@ from mlflow.models import infer_signature
 from mlflow.models.model import ModelInfo
 
 from trifold import pictures
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
+from trifold.contract.profile import Feature, ImageInput, Profile
 from trifold.errors import ProfileError, UntrustedModel
 from trifold.ops import profiling
-from trifold.profile import Feature, ImageInput, Profile
 from trifold.rows import Array
 from trifold.trust import TRUSTED
 

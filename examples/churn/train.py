@@ -11,8 +11,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import trifold
+from trifold.contract.profile import Feature
 from trifold.ops import registry, trainer
-from trifold.profile import Feature
 
 NAME = "churn"
 ADDRESS = f"{NAME}@champion"

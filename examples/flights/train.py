@@ -10,8 +10,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import trifold
+from trifold.contract.profile import Feature
 from trifold.ops import registry, trainer
-from trifold.profile import Feature
 
 FEATURES = {
     "month": Feature(title="Month", minimum=1, maximum=12),

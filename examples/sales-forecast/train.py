@@ -10,8 +10,8 @@ from data import LAGS, load, sales
 from model import pipeline
 
 import trifold
+from trifold.contract.profile import Feature
 from trifold.ops import registry, trainer
-from trifold.profile import Feature
 
 NAME = "sales-forecast"
 ADDRESS = f"{NAME}@champion"

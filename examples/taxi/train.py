@@ -16,8 +16,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 import trifold
+from trifold.contract.profile import Feature
 from trifold.ops import registry, trainer
-from trifold.profile import Feature
 
 NUMBERS, CHOICES = ["distance", "hour"], ["company", "local", "dow", "month"]
 FEATURES = {

@@ -20,7 +20,7 @@ LABELS = {
 @pytest.fixture(scope="module")
 def built(log, make, customers, customer_model):
     """The customers' model with a profile of words, ranges and a threshold."""
-    from trifold.profile import Feature
+    from trifold.contract.profile import Feature
 
     address = log(
         "customers-page",

@@ -88,7 +88,7 @@ def test_markup_is_text_everywhere(page_of, open_page, axe, shot):
     y = random.choice(MARKUP[:4], 200)
     from sklearn.preprocessing import OneHotEncoder
 
-    from trifold.profile import Feature
+    from trifold.contract.profile import Feature
 
     features = {
         name: Feature(title=name, unit=name, choices=tuple(MARKUP[place : place + 1]))

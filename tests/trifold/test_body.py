@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from trifold.checked import NotFinite, Repeated
-from trifold.documents import MOST_LEVELS
+from trifold.contract.checked import NotFinite, Repeated
+from trifold.contract.json import MOST_LEVELS
 from trifold.errors import BodyRefused, NotJson
 from trifold.online.body import Body, decode
 

@@ -14,7 +14,7 @@ import pytest
 from mlflow.models import infer_signature
 
 from trifold import digest
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
 from trifold.model import Model, load
 from trifold.ops import artifact as artifacts
 from trifold.ops import registry as registries

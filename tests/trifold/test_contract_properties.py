@@ -19,8 +19,8 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import Array
 
-from trifold.checked import NotFinite, Repeated
-from trifold.contract import Contract
+from trifold.contract.checked import NotFinite, Repeated
+from trifold.contract.contract import Contract
 from trifold.errors import GOT_LENGTH, RULES, ColumnsMissing, ColumnsRepeated, ColumnsUnknown
 from trifold.schema import row_schema
 

@@ -9,7 +9,7 @@ from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import Array
 
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
 from trifold.errors import Reject
 from trifold.online.body import decode
 

@@ -13,7 +13,7 @@ from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import Array
 
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
 from trifold.errors import ColumnsMissing, ColumnsRepeated, ColumnsUnknown, SignatureError
 
 WHOLE = [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()]

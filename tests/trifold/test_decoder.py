@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 from trifold import pictures
+from trifold.contract.profile import ImageInput
 from trifold.online import decoder as decoders
 from trifold.online.decoder import Decoder
 from trifold.online.decoder_process import MOST_MEMORY
 from trifold.pictures import PictureRefused
-from trifold.profile import ImageInput
 
 IMAGE = ImageInput(16, 12)
 

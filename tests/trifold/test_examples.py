@@ -19,13 +19,13 @@ from sklearn.datasets import load_sample_images
 from sklearn.metrics import roc_auc_score
 
 import trifold
-import trifold.profile
+import trifold.contract.profile
 from trifold.batch.job import bound
 from trifold.batch.schedule import Schedule
+from trifold.contract.profile import ImageInput
 from trifold.database import Database
 from trifold.likeness import Likeness
 from trifold.ops import registry as registries
-from trifold.profile import ImageInput
 
 ROOT = Path(__file__).resolve().parents[2]
 BRAIN = ROOT / "examples" / "brain-tumour"
@@ -367,7 +367,7 @@ def test_training_on_folders_registers_a_model_of_their_classes(registry, own_ho
     assert "brain-tumour@champion is version" in done.stdout
     pin = registries.pin("brain-tumour@champion")
     assert registries.metrics(pin.run_id)["auc"] > 0.9
-    found = trifold.profile.read(pin.folder)
+    found = trifold.contract.profile.read(pin.folder)
     assert found.image.samples == ()
     assert "simulated" not in found.note
     again = run("brain-tumour/train.py", "--if-missing")
@@ -380,7 +380,7 @@ def test_every_column_of_churn_has_words_for_the_page(registry, own_home):
     done = run("churn/train.py")
     assert done.returncode == 0, done.stderr
     pin = registries.pin("churn@champion")
-    found = trifold.profile.read(pin.folder)
+    found = trifold.contract.profile.read(pin.folder)
     assert all(feature.title and "_" not in feature.title for feature in found.features.values())
     assert set(found.classes) == {"Yes", "No"}
     assert registries.metrics(pin.run_id)["auc"] > 0.84
@@ -393,7 +393,7 @@ def test_the_sales_forecast_says_its_unit_interval_and_key(registry, own_home):
     assert done.returncode == 0, done.stderr
     assert "sales-forecast@champion is version" in done.stdout
     pin = registries.pin("sales-forecast@champion")
-    found, metrics = trifold.profile.read(pin.folder), registries.metrics(pin.run_id)
+    found, metrics = trifold.contract.profile.read(pin.folder), registries.metrics(pin.run_id)
     assert (found.key, found.unit, found.interval) == ("month", "million AUD", metrics["interval"])
     assert all(feature.title and "_" not in feature.title for feature in found.features.values())
     assert metrics["mae"] < metrics["mae_naive"]
@@ -415,7 +415,7 @@ def test_models_of_one_topic_are_as_good_as_their_readme_says(registry, own_home
     for name, (low, high) in scores.items():
         assert f"{name}@champion is version" in done.stdout
         pin = registries.pin(f"{name}@champion")
-        found, [(metric, score)] = trifold.profile.read(pin.folder), registries.metrics(pin.run_id).items()
+        found, [(metric, score)] = trifold.contract.profile.read(pin.folder), registries.metrics(pin.run_id).items()
         assert all(feature.title and "_" not in feature.title for feature in found.features.values())
         assert found.unit if metric == "mean_absolute_error" else set(found.classes) == {"yes", "no"}
         assert low < score < high

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from trifold.contract.profile import Feature
 from trifold.errors import BodyRefused
 from trifold.model import Model
 from trifold.online import lists
 from trifold.online.refusals import Refused
-from trifold.profile import Feature
 
 HEADER = "tenure,charges,total,active,plan,region"
 GOOD = "5,70.5,300,true,plus,north"

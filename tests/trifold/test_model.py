@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
 from trifold.errors import RowsRefused
 from trifold.model import FRAME, MATRIX, TEXT, Model, label
 from trifold.rows import Rows

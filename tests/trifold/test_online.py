@@ -8,8 +8,8 @@ from http.client import HTTPConnection
 import numpy as np
 import pytest
 
+from trifold.contract.profile import LACKS
 from trifold.errors import RULES
-from trifold.profile import LACKS
 
 JSON = {"Content-Type": "application/json"}
 ROW = {"tenure": 5, "charges": 70.5, "total": 300.0, "active": True, "plan": "plus", "region": "north"}

@@ -5,7 +5,7 @@ import pytest
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
 from trifold.errors import ParamsRefused
 from trifold.online.body import decode
 

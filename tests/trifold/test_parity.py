@@ -13,9 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from trifold import profile
 from trifold.answers import joined, same_bits
-from trifold.contract import Contract
+from trifold.contract import profile
+from trifold.contract.contract import Contract
 from trifold.model import Model, load
 from trifold.ops import registry as registries
 from trifold.ops.check import check

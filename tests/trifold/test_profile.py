@@ -7,9 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trifold.contract.profile import (
+    CHANNELS,
+    FORMAT,
+    LACKS,
+    MOST_SIDE,
+    Feature,
+    ImageInput,
+    Profile,
+    Sample,
+    find,
+    read,
+)
 from trifold.errors import ProfileError
 from trifold.likeness import Likeness
-from trifold.profile import CHANNELS, FORMAT, LACKS, MOST_SIDE, Feature, ImageInput, Profile, Sample, find, read
 
 IMAGE = ImageInput(
     64,

@@ -12,10 +12,10 @@ from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import Array
 
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
+from trifold.contract.profile import Feature, Profile
 from trifold.errors import RULES
 from trifold.packed import Packed
-from trifold.profile import Feature, Profile
 from trifold.schema import openapi, row_schema
 
 pytestmark = pytest.mark.filterwarnings("ignore:Hint. Inferred schema:UserWarning")

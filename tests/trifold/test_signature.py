@@ -9,10 +9,10 @@ from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import AnyType, Array, Map, Object, Property, SparkMLVector
 
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
+from trifold.contract.profile import Profile
+from trifold.contract.signature import Tensor, parse
 from trifold.errors import SignatureError
-from trifold.profile import Profile
-from trifold.signature import Tensor, parse
 
 pytestmark = pytest.mark.filterwarnings("ignore:Hint. Inferred schema:UserWarning")
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.stream import Stream, wait
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
 from trifold.model import Model
 from trifold.packed import Packed
 

@@ -7,8 +7,8 @@ import pytest
 from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import Schema, TensorSpec
 
-from trifold import tensors
-from trifold.contract import Contract
+from trifold.contract import tensors
+from trifold.contract.contract import Contract
 from trifold.errors import Reject
 from trifold.online.body import decode
 

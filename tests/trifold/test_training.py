@@ -15,12 +15,12 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import trifold
-from trifold import profile
+from trifold.contract import profile
+from trifold.contract.profile import Feature, ImageInput
 from trifold.errors import ProfileError, UntrustedModel
 from trifold.ops import registry as registries
 from trifold.ops.check import MODES, check
 from trifold.pictures import PictureRefused
-from trifold.profile import Feature, ImageInput
 
 
 @pytest.fixture(scope="module")

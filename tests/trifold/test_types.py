@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
-from trifold.contract import Contract
-from trifold.types import EXACT_FLOAT, TYPES, Invalid
+from trifold.contract.contract import Contract
+from trifold.contract.types import EXACT_FLOAT, TYPES, Invalid
 
 NAMES = [kind.name for kind in DataType]
 FLOAT32_MAX = float(np.finfo("float32").max)

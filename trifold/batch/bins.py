@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 from trifold.accepted import predict_accepted
 from trifold.answers import Answers
 from trifold.batch.outputs import Reader
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
+from trifold.contract.profile import REFERENCE_FILE, Profile, find
 from trifold.model import Model
 from trifold.packed import ARTIFACT
-from trifold.profile import REFERENCE_FILE, Profile, find
 from trifold.rows import Array, Rows
 
 SCORE_BINS = 20

@@ -8,7 +8,7 @@ import pyarrow as pa
 from trifold.batch.job import Job
 from trifold.batch.slots import slot_text
 from trifold.batch.store import KEY
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
 from trifold.errors import InputRefused, SlotCommitted
 from trifold.versions import Version
 

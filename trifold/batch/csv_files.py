@@ -11,7 +11,7 @@ from pyarrow import csv as arrow
 from pyarrow import fs
 
 from trifold.batch.storage import readable
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
 from trifold.errors import InputRefused
 
 UNREAD = "trifold unread"

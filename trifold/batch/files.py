@@ -21,7 +21,7 @@ from trifold.batch.parts import Layout, Part
 from trifold.batch.slot_runs import SlotRun, done_shards, read_json, run_at, runs_of, to_json
 from trifold.batch.slots import slot_text
 from trifold.batch.store import ABANDONED, COMMITTED, FAILED, OPEN, Counts, Run
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
 from trifold.errors import ColumnsMissing, ColumnsRepeated, InputRefused, Unavailable
 from trifold.failpoints import reach
 from trifold.versions import Version

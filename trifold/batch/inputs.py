@@ -14,7 +14,7 @@ from trifold.batch.csv_files import UNREAD
 from trifold.batch.job import Job, bound
 from trifold.batch.sources import Files
 from trifold.batch.store import KEPT, KEY
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
 from trifold.database import Database, literal, quoted
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs, types
 
 from trifold.batch.storage import readable
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
 from trifold.database import BATCH_BYTES
 
 MORE: tuple[pa.Field, ...] = ()

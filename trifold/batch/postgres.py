@@ -19,7 +19,7 @@ from trifold.batch.job import Job, bound
 from trifold.batch.slots import slot_text
 from trifold.batch.sources import Files
 from trifold.batch.store import ABANDONED, COMMITTED, FAILED, OPEN, REPLACED, Counts, Run, Scored
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
 from trifold.database import Database, literal, quoted
 from trifold.errors import InputRefused, Unavailable
 from trifold.failpoints import reach

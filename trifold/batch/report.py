@@ -17,7 +17,7 @@ from trifold.batch.bins import Bins
 from trifold.batch.drift import CHANGED, CHANGED_FROM, LOOK, LOOK_FROM, STABLE, TOO_FEW
 from trifold.batch.figures import VERDICTS, Drift
 from trifold.batch.words import alike, duration, moment, number, percent, rows
-from trifold.checked import printable
+from trifold.contract.checked import printable
 from trifold.errors import RULES
 
 MOST_CLASSES, MOST_COMPARED, MOST_REASONS, MOST_POINTS = 12, 12, 50, 500

@@ -12,7 +12,7 @@ from trifold.batch.checks import require_columns
 from trifold.batch.csv_files import UNREAD
 from trifold.batch.job import Job
 from trifold.batch.storage import locate, said
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
 from trifold.errors import ColumnsRepeated, InputRefused, JobError, Unavailable
 
 SUFFIXES = {".parquet": parquet_files, ".csv": csv_files, ".csv.gz": csv_files}

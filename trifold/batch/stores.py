@@ -5,7 +5,7 @@ from typing import Any
 
 from trifold.batch.job import Job
 from trifold.batch.store import Store
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
 from trifold.errors import JobError
 from trifold.versions import Version
 

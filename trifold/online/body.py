@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from trifold.checked import Repeated, text
-from trifold.documents import read
+from trifold.contract.checked import Repeated, text
+from trifold.contract.json import read
 from trifold.errors import BodyRefused
 
 SHAPE = 'an object such as {"rows": [...]}, optionally with "params"'

@@ -7,9 +7,9 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from pathlib import Path
 
+from trifold.contract.profile import ImageInput
 from trifold.online import decoder_process
 from trifold.pictures import WHOLE, PictureRefused
-from trifold.profile import ImageInput
 
 MOST_SECONDS = 10
 """For one picture; 20 megapixels take less than a second on a core of its own."""

@@ -12,12 +12,12 @@ import numpy as np
 
 from trifold import metrics
 from trifold.answers import Answers
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
+from trifold.contract.signature import Column
 from trifold.errors import BodyRefused, Reject, RowsRefused
 from trifold.model import Model, label
 from trifold.online.refusals import Refused, count
 from trifold.rows import Rows
-from trifold.signature import Column
 
 DELIMITERS = ",;\t"
 TABLE = "a table in CSV with a line of column names and a row or more"

@@ -9,7 +9,7 @@ from typing import ClassVar
 from starlette.types import Receive, Scope, Send
 
 from trifold import metrics
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
 from trifold.errors import BodyRefused, NotJson, ParamsRefused, RowsRefused
 from trifold.online.admission import Admission
 from trifold.online.body import decode

@@ -10,11 +10,11 @@ import numpy as np
 import orjson
 
 from trifold.answers import Answers
+from trifold.contract.profile import LACKS, find
 from trifold.errors import ArtifactError
 from trifold.metrics import MODEL
 from trifold.model import Model
 from trifold.packed import ARTIFACT, Packed, read_expected
-from trifold.profile import LACKS, find
 from trifold.schema import openapi
 from trifold.settings import Settings
 from trifold.warmup import warm_up

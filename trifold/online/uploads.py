@@ -10,7 +10,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.types import Receive, Scope
 
 from trifold import metrics
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
 from trifold.errors import BodyRefused
 from trifold.online import lists
 from trifold.online.admission import Admission

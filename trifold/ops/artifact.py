@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
+from trifold.contract.signature import Signature
 from trifold.errors import ArtifactError
 from trifold.rows import Rows
-from trifold.signature import Signature
 
 
 @dataclass(frozen=True)

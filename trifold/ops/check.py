@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from trifold.answers import Answers, agrees
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
+from trifold.contract.profile import LACKS
+from trifold.contract.profile import read as read_profile
 from trifold.errors import ArtifactError, RequirementsConflict, TrifoldError
 from trifold.model import FRAME, MATRIX, TEXT
 from trifold.ops import artifact as artifacts
@@ -19,8 +21,6 @@ from trifold.ops import environment, registry, requirements
 from trifold.ops.artifact import Artifact
 from trifold.ops.home import ROOT
 from trifold.packed import NATIVE, NOT_PROVEN, Packed
-from trifold.profile import LACKS
-from trifold.profile import read as read_profile
 from trifold.trust import TRUSTED
 
 ONLINE, BATCH, STREAM = MODES = ("online", "batch", "stream")

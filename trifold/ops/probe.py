@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 
-from trifold import profile
 from trifold.answers import same_bits
-from trifold.contract import Contract
+from trifold.contract import profile
+from trifold.contract.contract import Contract
 from trifold.errors import RowsRefused, TrifoldError
 from trifold.model import FRAME, MATRIX, Model, load
 from trifold.parity import BLOCK_SAMPLE, probe, sample_like

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 from sklearn.base import is_classifier
 
 from trifold import pictures
-from trifold.contract import Contract
+from trifold.contract.contract import Contract
+from trifold.contract.profile import FILE, REFERENCE_FILE, Feature, ImageInput, Profile, Sample
 from trifold.errors import ProfileError
 from trifold.likeness import Likeness
 from trifold.model import label
 from trifold.picture_files import PNG_MAGIC
-from trifold.profile import FILE, REFERENCE_FILE, Feature, ImageInput, Profile, Sample
 
 REFERENCE_ROWS = 1_000
 REFERENCE_NUMBERS = 500_000

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from trifold.checked import Repeated
-from trifold.documents import read
+from trifold.contract.checked import Repeated
+from trifold.contract.json import read
 from trifold.errors import NotJson, Reject
 from trifold.stream.stream import Path, Stream
 
@@ -233,6 +233,6 @@ def _row(document: Any, ways: Sequence[tuple[str, Path]]) -> Any:
 
 
 def _kind(document: Any) -> str:
-    from trifold.checked import text
+    from trifold.contract.checked import text
 
     return text(document)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import jinja2
 
+from trifold.contract.profile import Profile
 from trifold.model import Model
 from trifold.online.lines import address, curl_line
 from trifold.online.page.fields import fields, shape
 from trifold.packed import Packed
 from trifold.pictures import MOST_BYTES
-from trifold.profile import Profile
 from trifold.settings import Settings
 
 GATEWAY = re.compile(r"/models/[a-z0-9-]+")

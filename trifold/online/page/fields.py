@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trifold.contract import Contract
-from trifold.profile import Feature, Profile
-from trifold.signature import Column
+from trifold.contract.contract import Contract
+from trifold.contract.profile import Feature, Profile
+from trifold.contract.signature import Column
 
 MOST_FIELDS = 60
 """A longer form nobody fills in: above, the page takes lists only."""

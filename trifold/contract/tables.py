@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from trifold.checked import Checked, Extra, settle, text
-from trifold.columns import empty, read_values, within
+from trifold.contract.checked import Checked, Extra, settle, text
+from trifold.contract.columns import empty, read_values, within
+from trifold.contract.signature import Column, Signature
+from trifold.contract.types import EXACT_FLOAT, Invalid
 from trifold.errors import ColumnsMissing, ColumnsRepeated, ColumnsUnknown, Reject, SignatureError
 from trifold.rows import Array
-from trifold.signature import Column, Signature
-from trifold.types import EXACT_FLOAT, Invalid
 
 WIDE = {"integer": "int64", "long": "int64", "float": "double", "double": "double"}
 """Through which type of Arrow's a number comes; what is narrower is compared with its limits afterwards."""

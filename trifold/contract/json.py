@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from trifold.checked import NotFinite, Repeated
+from trifold.contract.checked import NotFinite, Repeated
 from trifold.errors import NotJson
 
 MOST_LEVELS = 100

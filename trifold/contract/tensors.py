@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from trifold.checked import Checked, text
+from trifold.contract.checked import Checked, text
+from trifold.contract.signature import Tensor
+from trifold.contract.types import TYPES, Invalid, integer_reader, is_text, number_reader
 from trifold.errors import Reject
 from trifold.rows import Array, Rows
-from trifold.signature import Tensor
-from trifold.types import TYPES, Invalid, integer_reader, is_text, number_reader
 
 PLAIN: dict[str, set[type]] = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}, "U": {str}}
 KIND = {"f": "double", "i": "long", "u": "long", "b": "boolean", "U": "string"}

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from trifold.checked import Checked, Extra, Repeated, printable, settle, text
+from trifold.contract.checked import Checked, Extra, Repeated, printable, settle, text
+from trifold.contract.signature import Column, Signature
+from trifold.contract.types import EXACT_FLOAT, OPTIONAL_READ, Invalid, is_text
 from trifold.errors import Reject
 from trifold.rows import Array, Rows
-from trifold.signature import Column, Signature
-from trifold.types import EXACT_FLOAT, OPTIONAL_READ, Invalid, is_text
 
 EXPECTED_LENGTH = 500
 MISSING = object()

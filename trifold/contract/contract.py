@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trifold.checked import Checked, Extra, text
-from trifold.columns import check_columns
+from trifold.contract.checked import Checked, Extra, text
+from trifold.contract.columns import check_columns
+from trifold.contract.profile import ImageInput, Profile
+from trifold.contract.signature import Column, Param, Signature, parse
+from trifold.contract.tensors import check_tensor
+from trifold.contract.types import Invalid
 from trifold.errors import ParamsRefused, Reject
-from trifold.profile import ImageInput, Profile
 from trifold.rows import Array, Rows
-from trifold.signature import Column, Param, Signature, parse
-from trifold.tensors import check_tensor
-from trifold.types import Invalid
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,7 +83,7 @@ class Contract:
             ColumnsRepeated: It has one that the signature has more than once.
             SignatureError: The model takes a tensor, which a table has no column for.
         """
-        from trifold.tables import check_table  # Arrow is imported only where there is a table
+        from trifold.contract.tables import check_table  # Arrow is imported only where there is a table
 
         return check_table(self.signature, table, extra)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from trifold.contract.types import TYPES, ColumnType, Invalid
 from trifold.errors import SignatureError
-from trifold.types import TYPES, ColumnType, Invalid
 
 PARTS = ("inputs", "outputs", "params")
 TENSOR_KINDS = "fiubU"

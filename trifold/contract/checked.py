@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from trifold.contract.signature import Signature
 from trifold.errors import GOT_LENGTH, Reject
 from trifold.rows import Array, Rows
-from trifold.signature import Signature
 
 Extra = Literal["refuse", "ignore"]
 """What to do with columns that the model does not have."""
