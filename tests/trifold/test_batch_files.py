@@ -194,6 +194,32 @@ def test_a_value_that_is_no_number_sinks_no_neighbour(files, with_texts):
     assert files.run() == 0
     assert len(files.table()) == 398
     assert [(each["key"], each["column"], each["expected"], each["got"]) for each in files.rejects()] == WITH_TEXTS
+    assert [each["row"] for each in files.rejects()] == [7, 9, 9]
+
+
+def test_csv_is_read_by_the_grammar_of_lists(on_disk):
+    """Another encoding by its name, semicolons, titles' case, rows of other lengths, two files written apart."""
+    on_disk.job["source"] |= {"files": f"{on_disk.place.address}/in/*.csv", "encoding": "windows-1252"}
+    on_disk.job |= {"maxRejectRate": 1, "keep": ["Straße"]}
+    one = "ID;Tenure;CHARGES;total;active; plan ;region;Straße\nü1;5;70,5;300,0;yes;plus;north;Allee\n\nü2;5;70.5\n"
+    other = "region,plan,active,total,charges,tenure,id,Straße\nnorth,plus,1,3e2,70.5,+5,c3,\n,,,,,,c4,,,x\n,,,\n"
+    on_disk.place.put("in/a.csv", one.encode("cp1252"))
+    on_disk.place.put("in/b.csv", b"\xef\xbb\xbf" + other.encode())
+    assert on_disk.run() == 0
+    found = on_disk.read().sort_by("key").to_pylist()
+    assert [(row["key"], json.loads(row["kept"])) for row in found] == [
+        ("c3", {"Straße": None}),
+        ("ü1", {"Straße": "Allee"}),
+    ]
+    assert found[0]["probability_Yes"] == found[1]["probability_Yes"]
+    comma = "a number with a decimal comma, as semicolons stand between the cells"
+    assert [(each["row"], each["key"], each["column"], each["expected"]) for each in on_disk.rejects()] == [
+        (3, "c4", None, "at most 8 cells, one for each name in the first line"),
+        (1, "ü2", "charges", comma),
+        (1, "ü2", "active", "true or false"),
+        (1, "ü2", "plan", "a string"),
+        (1, "ü2", "region", "a string"),
+    ]
 
 
 def test_a_value_that_is_no_number_sinks_no_neighbour_in_the_database(batch, disk, with_texts):
@@ -371,10 +397,16 @@ REFUSED = {
     "no Parquet": ("*.parquet", {"a.parquet": NOT_PARQUET}, 65, "a.parquet cannot be read: Parquet magic bytes"),
     "no gzip": ("*.csv.gz", {"a.csv.gz": HEADER + ROW}, 65, "a.csv.gz cannot be read: zlib inflate failed"),
     "cut short": ("*.csv.gz", {"a.csv.gz": gzip.compress(HEADER + ROW * 9)[:-12]}, 65, "cannot be read: Truncated"),
-    "a row too short": ("*.csv", {"a.csv": HEADER + b"c1,2\n"}, 65, "a row has 2 values for 7 columns"),
-    "no UTF-8": ("*.csv", {"a.csv": HEADER + ROW.replace(b"basic", b"\xff")}, 65, "invalid UTF8"),
-    "an empty file": ("*.csv", {"a.csv": b""}, 65, "a.csv is empty; its first line has to name the columns"),
-    "a column twice": ("*.csv", {"a.csv": b"plan," + HEADER + b"basic," + ROW}, 65, "has column 'plan' more than once"),
+    "no UTF-8": ("*.csv", {"a.csv": HEADER + ROW.replace(b"basic", b"\xff")}, 65, "set the job's source.encoding"),
+    "an open quotation mark": ("*.csv", {"a.csv": HEADER + b'"c1' + ROW}, 65, "got text that is none: unexpected end"),
+    "an empty file": ("*.csv", {"a.csv": b""}, 65, "a.csv: Expected a table in CSV with a line of column names"),
+    "a column twice": (
+        "*.csv",
+        {"a.csv": b"plan," + HEADER + b"basic," + ROW},
+        65,
+        'one column that means "plan", got 2',
+    ),
+    "no column names": ("*.csv", {"a.csv": ROW + ROW}, 65, 'lumns "tenure", "charges", "active"'),
     "a folder": ("", {"a.parquet/x.parquet": NOT_PARQUET}, 78, "end in none of .parquet, .csv, .csv.gz"),
     "a folder that looks like a file": ("a.parquet", {"a.parquet/x": b"1"}, 78, "is a folder; say which of its files"),
     "a place that is none": ("{day}.csv", {}, 78, "name {day}; there are {slot_start} and {slot_end}"),

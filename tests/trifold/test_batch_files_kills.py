@@ -244,7 +244,7 @@ def test_a_shard_waits_for_the_first_to_freeze(files, capsys):
 def test_a_shard_that_waits_hears_of_a_failure(files):
     """The first cannot read the input to its end; the others do not wait for what never comes."""
     files.job["source"]["files"] = f"{files.place.address}/in/*.csv"
-    files.place.put("in/a.csv", b"id,tenure,charges,active,plan,region\nc1,1\n")
+    files.place.put("in/a.csv", b'id,tenure,charges,active,plan,region\nc1,"1\n')
     made, heard = scorer(files, 1), []
 
     def wait():
@@ -258,7 +258,7 @@ def test_a_shard_that_waits_hears_of_a_failure(files):
     assert files.run(shard=0) == 65
     waiting.join()
     assert heard
-    assert "a row has 2 values for 6 columns" in heard[0]
+    assert "unexpected end of data" in heard[0]
 
 
 def peak(process):

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 from pyarrow import types
 
 from trifold.batch.checks import twice
-from trifold.batch.csv_files import apart
 from trifold.batch.folders import Folder
 from trifold.batch.job import Job
 from trifold.batch.keys import Repeats, shards_of
@@ -92,7 +91,7 @@ def read(folder: Folder, frozen: Frozen, shard: int, job: Job) -> Iterator[pa.Re
     repeats = Repeats(frozen.shard_rows[shard], keys)
     for piece in _groups(folder, frozen, shard):
         repeats.add(piece.column(KEY))
-        yield from apart(piece)
+        yield piece
     if repeats.any():
         raise InputRefused(twice(job))
 

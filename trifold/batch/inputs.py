@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from trifold.batch.checks import require_columns
-from trifold.batch.csv_files import UNREAD
+from trifold.batch.csv_columns import UNREAD
 from trifold.batch.job import Job, bound
 from trifold.batch.sources import Files
 from trifold.batch.store import KEPT, KEY

@@ -8,9 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from trifold.batch.schedule import Schedule
+from trifold.contract.csv import ENCODINGS
 from trifold.errors import JobError
 
 MOST_SHARDS = 1000
+CSV = (".csv", ".csv.gz")
+"""How the names of CSV files end."""
 BOUND = re.compile(r"(?<![:\w]):(slot_start|slot_end)\b")
 """A parameter of a query; a cast, ::date, is none."""
 KEYS = {
@@ -52,6 +55,7 @@ class Job:
         catch_up: How many earlier slots a run looks back for such as were missed.
         query: What is read, as SQL with :slot_start and :slot_end; or empty.
         files: What is read, as a path with a pattern, of Parquet or CSV; or empty.
+        encoding: Of CSV files that have no byte-order mark and are not UTF-8, a name of ENCODINGS; or empty.
         sink: Folder for predictions as Parquet; empty: the release's schema in PostgreSQL.
         top: Rows in the report's table of greatest scores.
         history: Query or file of (time, value) that the report draws before a forecast; empty: none.
@@ -67,6 +71,7 @@ class Job:
     catch_up: int
     query: str
     files: str
+    encoding: str
     sink: str
     top: int
     history: str
@@ -81,13 +86,15 @@ class Job:
         """
         name = document.get("name", "?")
         _require_keys(name, document, KEYS)
-        source, report, retention = document["source"], document["report"], document["retentionDays"]
-        _require_keys(name, source, {"query": str, "files": str})
+        source = {"encoding": "", **document["source"]}  # which charts of before do not set
+        report, retention = document["report"], document["retentionDays"]
+        _require_keys(name, source, {"query": str, "files": str, "encoding": str})
         _require_keys(name, document["sink"], {"files": str})
         _require_keys(name, report, {"top": int, "history": str})
         _require_keys(name, retention, {"rejects": int, "inputs": int, "predictions": int})
         if bool(source["query"]) == bool(source["files"]):
             raise JobError(f"Job {name} needs one source: set either source.query or source.files.")
+        _require_encoding(name, source["encoding"], source["files"])
         if not 1 <= document["shards"] <= MOST_SHARDS:
             raise JobError(f"Job {name} has {document['shards']} shards; set from 1 to {MOST_SHARDS}.")
         return cls(
@@ -100,6 +107,7 @@ class Job:
             catch_up=document["catchUp"],
             query=source["query"].strip().rstrip(";"),
             files=source["files"],
+            encoding=source["encoding"],
             sink=document["sink"]["files"].rstrip("/"),
             top=report["top"],
             history=report["history"].strip().rstrip(";"),
@@ -127,6 +135,13 @@ def bound(query: str, window: tuple[datetime, datetime]) -> str:
     """A query with its parameters filled in: times of ours, so that nothing of a stranger's gets into it."""
     instants = dict(zip(("slot_start", "slot_end"), window, strict=True))
     return BOUND.sub(lambda found: f"TIMESTAMPTZ '{instants[found[1]].isoformat()}'", query)
+
+
+def _require_encoding(name: str, encoding: str, files: str) -> None:
+    if encoding and encoding not in ENCODINGS:
+        raise JobError(f"Job {name}: source.encoding is {encoding!r}; expected one of {', '.join(ENCODINGS)}.")
+    if encoding and not files.endswith(CSV):
+        raise JobError(f"Job {name}: source.encoding is of CSV files, and source.files names none; leave it out.")
 
 
 def _require_keys(name: str, document: Mapping[str, Any], keys: Mapping[str, type]) -> None:

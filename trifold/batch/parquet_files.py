@@ -11,8 +11,8 @@ from pyarrow import fs, types
 from trifold.batch.storage import readable
 from trifold.contract.contract import Contract
 from trifold.database import BATCH_BYTES
+from trifold.errors import ColumnsRepeated
 
-MORE: tuple[pa.Field, ...] = ()
 MOST_ROWS = 16_384
 PIECE_BYTES = int(BATCH_BYTES)
 BUFFER_BYTES = 2**20
@@ -26,28 +26,54 @@ PLAIN = {
 }
 
 
-def header(system: fs.FileSystem, path: str) -> pa.Schema:
-    """The columns of a file."""
-    with readable(path), system.open_input_file(path) as file:
-        return pq.read_schema(file)
+class ParquetFiles:
+    """A job's Parquet files.
 
+    Args:
+        contract: What the model takes.
+        names: Columns that are read besides the model's.
+        key: That which is text, unless the model has it as a number.
+    """
 
-def kind(field: pa.Field, contract: Contract) -> pa.DataType:
-    """As which type a column is given: without dictionaries and the like; one of nothing but nulls as the model's."""
-    plain = _plain(field.type)
-    if not types.is_null(plain):
-        return plain
-    column = next((each for each in contract.signature.columns if each.name == field.name and not each.depth), None)
-    return pa.type_for_alias(column.kind.arrow) if column else pa.string()
+    def __init__(self, contract: Contract, names: Sequence[str], key: str) -> None:
+        self._columns = {column.name: column for column in contract.signature.columns}
+        self._names = dict.fromkeys([*names, *self._columns])
+        self._key = key
 
+    def schema(self, system: fs.FileSystem, path: str) -> pa.Schema:
+        """The columns of a file that are read, as `pieces` gives them.
 
-def pieces(system: fs.FileSystem, path: str, names: Sequence[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """A file's rows, with the columns of a schema."""
-    with readable(path), system.open_input_file(path) as file:
-        found = pq.ParquetFile(file, buffer_size=BUFFER_BYTES, pre_buffer=False)
-        for piece in found.iter_batches(_rows(found.metadata), columns=list(names)):
-            columns = [_as(piece.column(name), schema.field(name).type) for name in names]
-            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+        Raises:
+            ColumnsRepeated: It has one of them twice.
+            InputRefused: It cannot be read.
+        """
+        with readable(path), system.open_input_file(path) as file:
+            found = pq.read_schema(file)
+        repeated = [name for name in self._names if found.names.count(name) > 1]
+        if repeated:
+            raise ColumnsRepeated(repeated)
+        return pa.schema([(name, self._kind(found.field(name))) for name in self._names if name in found.names])
+
+    def pieces(self, system: fs.FileSystem, path: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """A file's rows, with the columns of a schema.
+
+        Raises:
+            InputRefused: It cannot be read.
+        """
+        with readable(path), system.open_input_file(path) as file:
+            found = pq.ParquetFile(file, buffer_size=BUFFER_BYTES, pre_buffer=False)
+            for piece in found.iter_batches(_rows(found.metadata), columns=schema.names):
+                columns = [_as(piece.column(name), schema.field(name).type) for name in schema.names]
+                yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def _kind(self, field: pa.Field) -> pa.DataType:
+        """Without dictionaries and the like; one of nothing but nulls as the model's."""
+        column, plain = self._columns.get(field.name), _plain(field.type)
+        if column is None and field.name == self._key:
+            return pa.string()
+        if not types.is_null(plain):
+            return plain
+        return pa.type_for_alias(column.kind.arrow) if column and not column.depth else pa.string()
 
 
 def _rows(metadata: Any) -> int:

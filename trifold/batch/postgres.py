@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from trifold.batch.checks import Began, is_joined, is_replaced, require_columns, too_many_rejects, twice
-from trifold.batch.csv_files import UNREAD, apart
+from trifold.batch.csv_columns import UNREAD
 from trifold.batch.file_tables import load
 from trifold.batch.history import history_of
 from trifold.batch.inputs import read_columns
@@ -91,12 +91,11 @@ class Postgres:
         table = self._input(run)
         with Database(self.uri) as database:  # of its own: the other holds the shard's lock, in another thread
             there = set(database.schema(f"SELECT * FROM {table}").names)
-            for piece in database.read(self._query(table, there, run.shards, shard)):
-                yield from apart(piece)
+            yield from database.read(self._query(table, there, run.shards, shard))
 
     def _query(self, table: str, there: set[str], shards: int, shard: int) -> str:
         """What a shard reads of the frozen input, whose columns are `there`."""
-        unread = f", {quoted(UNREAD)}" if self.job.files and UNREAD in there else ""
+        unread = f", {quoted(UNREAD)}" if UNREAD in there else ""
         query = f"SELECT {read_columns(self.job, self.contract, there)}{unread} FROM {table}"
         if shards > 1:
             query += " WHERE " + HASH.format(key=quoted(self.job.key), shards=shards, shard=shard)

@@ -10,6 +10,7 @@ from trifold.accepted import predict_accepted
 from trifold.answers import Answers
 from trifold.arrow import column, lists
 from trifold.batch.checks import require_keys
+from trifold.batch.csv_columns import check_piece
 from trifold.batch.job import Job
 from trifold.batch.statistics import Tally
 from trifold.batch.store import KEPT, KEY, Scored
@@ -33,7 +34,7 @@ def score(pieces: Iterable[pa.RecordBatch], model: Model, job: Job, tally: Tally
     """Score each piece, in order.
 
     Args:
-        pieces: Tables of KEY, KEPT if anything is kept, and the model's columns.
+        pieces: Tables of KEY, KEPT if anything is kept, the model's columns, and UNREAD if they come from CSV.
         model: The model.
         job: Whose pieces.
         tally: Counts what is scored.
@@ -55,7 +56,7 @@ def _score(piece: pa.RecordBatch, first: int, model: Model, tally: Tally) -> Sco
     keys = piece.column(KEY)
     kept = piece.column(KEPT) if KEPT in piece.schema.names else None
     rest = [name for name in piece.schema.names if name not in (KEY, KEPT)]
-    checked = model.contract.check(pa.Table.from_batches([piece.select(rest)]), extra="ignore")
+    checked = check_piece(model.contract, piece.select(rest))
     rows, accepted, rejects = checked.rows, checked.accepted, list(checked.rejects)
     answers, fine, refused = predict_accepted(model, rows)
     if refused:

@@ -7,15 +7,16 @@ from datetime import datetime
 import pyarrow as pa
 from pyarrow import fs
 
-from trifold.batch import csv_files, parquet_files
 from trifold.batch.checks import require_columns
-from trifold.batch.csv_files import UNREAD
-from trifold.batch.job import Job
+from trifold.batch.csv_files import CsvFiles
+from trifold.batch.job import CSV, Job
+from trifold.batch.parquet_files import ParquetFiles
 from trifold.batch.storage import locate, said
 from trifold.contract.contract import Contract
-from trifold.errors import ColumnsRepeated, InputRefused, JobError, Unavailable
+from trifold.errors import InputRefused, JobError, Unavailable
 
-SUFFIXES = {".parquet": parquet_files, ".csv": csv_files, ".csv.gz": csv_files}
+PARQUET = ".parquet"
+SUFFIXES = (PARQUET, *CSV)
 WILD = re.compile(r"(\*\*/|\*|\?)")
 MEANING = {"**/": "(?:[^/]+/)*", "*": "[^/]*", "?": "[^/]"}
 HIDDEN = re.compile(r"(?:^|/)[._]")
@@ -37,10 +38,14 @@ class Files:
         self.address = filled(job, window)
         self.columns = tuple(dict.fromkeys((job.key, *job.keep, *contract.signature.names)))
         self._job, self._contract = job, contract
-        formats = [module for end, module in SUFFIXES.items() if self.address.endswith(end)]
-        if not formats:
+        if not self.address.endswith(SUFFIXES):
             raise JobError(f"The files of {job.name} end in none of {', '.join(SUFFIXES)}; let the pattern end so.")
-        self._format = formats[0]
+        names = (job.key, *job.keep)
+        self._format: CsvFiles | ParquetFiles = (
+            ParquetFiles(contract, names, job.key)
+            if self.address.endswith(PARQUET)
+            else CsvFiles(contract, names, job.encoding)
+        )
         self._system, self._pattern = locate(self.address, environment)
 
     def schema(self) -> pa.Schema:
@@ -57,8 +62,8 @@ class Files:
     def pieces(self) -> Iterator[pa.RecordBatch]:
         """The rows of all files, in the order of their names.
 
-        The key is text, unless the model has it as a number. Of CSV, the model's numbers and booleans are read as
-        such; where one cannot be, it is missing, and UNREAD has its text.
+        The key is text, unless the model has it as a number. Of CSV, the model's numbers and booleans are such; a cell
+        that is none is missing, and UNREAD has it.
 
         Raises:
             InputRefused: A file cannot be read, or has other columns than the first.
@@ -67,36 +72,20 @@ class Files:
         """
         paths = self._paths()
         schema = self._first(paths[0])
-        names = [name for name in schema.names if name != UNREAD]
         for path in paths:
             if path != paths[0]:
                 self._require_same(path, paths[0], schema)
-            yield from self._format.pieces(self._system, path, names, schema)
+            yield from self._format.pieces(self._system, path, schema)
 
     def _first(self, path: str) -> pa.Schema:
-        header = self._format.header(self._system, path)
-        repeated = [name for name in self.columns if header.names.count(name) > 1]
-        if repeated:
-            raise ColumnsRepeated(repeated)
-        require_columns(header, self._job, self._contract)
-        return pa.schema([*self._fields(header).items(), *self._format.MORE])
+        schema = self._format.schema(self._system, path)
+        require_columns(schema, self._job, self._contract)
+        return schema
 
-    def _fields(self, header: pa.Schema) -> dict[str, pa.DataType]:
-        """The columns that are read, and their types."""
-        found = {
-            name: self._format.kind(header.field(name), self._contract)
-            for name in self.columns
-            if header.names.count(name) == 1
-        }
-        if self._job.key in found and self._job.key not in self._contract.signature.names:
-            found[self._job.key] = pa.string()
-        return found
-
-    def _require_same(self, path: str, first: str, schema: pa.Schema) -> None:
-        found = self._fields(self._format.header(self._system, path))
-        wanted = {field.name: field.type for field in schema if field.name != UNREAD}
+    def _require_same(self, path: str, first: str, wanted: pa.Schema) -> None:
+        found = self._format.schema(self._system, path)
         for name in self.columns:
-            here, there = found.get(name, "nothing"), wanted.get(name, "nothing")
+            here, there = (schema.field(name).type if name in schema.names else "nothing" for schema in (found, wanted))
             if here != there:
                 raise InputRefused(f"Column {name} is {here} in {path} and {there} in {first}; write all files alike.")
 

@@ -82,16 +82,18 @@ function table(header, rows) {
 }
 
 function short(text) {
-  return /^-?\d*\.\d{4,}(e-?\d+)?$/.test(text) ? Number(text).toPrecision(3) : text;
+  if (!/^-?\d*[.,]\d{4,}(e-?\d+)?$/.test(text)) return text;
+  const precise = Number(text.replace(",", ".")).toPrecision(3);
+  return text.includes(",") ? precise.replace(".", ",") : precise;
 }
 
 function show(...parts) {
   document.getElementById("scored").replaceChildren(...parts);
 }
 
-// CSV by RFC 4180, with the delimiter that the first line has most of.
+// CSV as the server writes it, by RFC 4180, with the delimiter that the first line has most of outside quotation marks.
 export function parse(text) {
-  const line = text.slice(0, text.search(/\r?\n|$/));
+  const line = text.slice(0, text.search(/\r?\n|$/)).replace(/"(?:[^"]|"")*"/g, "");
   const delimiter = [",", ";", "\t"].reduce((best, next) => (line.split(next).length > line.split(best).length ? next : best));
   const rows = [];
   let row = [];
