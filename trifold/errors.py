@@ -14,7 +14,8 @@ RULES = {
     "path": "the server has no such route",
     "too_large": "the body has too many bytes or rows",
     "too_slow": "the body did not come in time",
-    "busy": "too many requests wait for the model",
+    "timeout": "the request's grpc-timeout is no time",
+    "busy": "what waits for the model would take too long, or is too much",
     "failed": "the server failed; a defect of Trifold or of the model",
     "body": "the request as a whole has another shape than documented",
     "row": "a row is neither an object nor a list, whichever the model takes",
@@ -28,7 +29,8 @@ RULES = {
     "shape": "a tensor or list of another shape",
     "image": "a file that is no picture which is taken",
     "param": "a parameter that the model does not have, or of another type",
-    "refused_by_model": "the model itself raised ValueError for this row",
+    "unknown_category": "none of the categories of training, of which a model's own code sees the numbers",
+    "refused_by_model": "the model itself raised ValueError for this row, or answered it with no finite number",
 }
 """The closed list of reasons for a reject, in every mode."""
 
@@ -116,6 +118,10 @@ class BodyRefused(TrifoldError):
     def __init__(self, expected: str, got: str) -> None:
         self.rejects = (Reject(None, None, "body", expected, got),)
         super().__init__(f"Expected {expected}, got {got}.")
+
+
+class TableRefused(BodyRefused):
+    """A table in CSV that cannot be read as a whole: its encoding, its quotation marks, the names in its first line."""
 
 
 class ParamsRefused(TrifoldError):

@@ -7,13 +7,22 @@ import numpy as np
 
 from trifold.contract.contract import Contract
 from trifold.contract.profile import Feature
+from trifold.contract.readers import EXACT_FLOAT
 from trifold.contract.signature import Column, Tensor
 from trifold.contract.tensors import KIND
-from trifold.contract.types import EXACT_FLOAT, TYPES
+from trifold.contract.types import TYPES
 from trifold.errors import RULES
 from trifold.packed import Packed
 
 OPENAPI = "3.1.0"
+TIMEOUT = {
+    "name": "grpc-timeout",
+    "in": "header",
+    "description": "How long the client waits for the answer, as gRPC has it: 500m is 500 milliseconds, 5S 5 seconds. "
+    "Without it, a request that would have to wait for more than a second is answered 503.",
+    "schema": {"type": "string", "pattern": "^[0-9]{1,8}[HMSmun]$"},
+    "example": "5S",
+}
 
 
 def row_schema(contract: Contract) -> dict[str, Any]:
@@ -69,23 +78,24 @@ def openapi(
     example = {"rows": list(packed.input_example)}
     return {
         "openapi": OPENAPI,
-        "info": {"title": packed.title, "version": packed.version, "description": packed.description},
+        "info": {"title": packed.title, "version": packed.version, "description": packed.about},
         "paths": {
             "/predict": {
                 "post": {
                     "operationId": "predict",
                     "summary": "Predict rows",
+                    "parameters": [TIMEOUT],
                     "requestBody": {
                         "required": True,
                         "content": {"application/json": {"schema": request, "example": example}},
                     },
                     "responses": {
                         "200": _response("A prediction for each row, in order", _answer_schema(contract, labels)),
-                        "400": _errors("No JSON"),
+                        "400": _errors("No JSON, or a grpc-timeout that is none"),
                         "413": _errors("Too many rows or too large a body"),
                         "415": _errors("Another type of body than application/json"),
                         "422": _errors("Rows that are refused: which, where, what was expected, what came"),
-                        "503": _errors("Too many requests wait; try again after the seconds in Retry-After"),
+                        "503": _busy(),
                     },
                 }
             },
@@ -125,14 +135,16 @@ def _file_path(
         "post": {
             "operationId": f"predict_{name}",
             "summary": summary,
+            "parameters": [TIMEOUT],
             "requestBody": {"required": True, "content": {media: {"schema": dict(request)}}},
             "responses": {
                 "200": _response("The prediction", answer),
+                "400": _errors("A grpc-timeout that is none"),
                 "408": _errors("A body that does not come in time"),
                 "413": _errors("Too large a file"),
                 "415": _errors(f"Another type of body than {media}"),
                 "422": _errors("A file that is refused: what was expected, what came"),
-                "503": _errors("Too many requests wait; try again after the seconds in Retry-After"),
+                "503": _busy(),
             },
         }
     }
@@ -208,6 +220,11 @@ def _response(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(operation: str, description: str) -> dict[str, Any]:
     return {"operationId": operation, "responses": {"200": _response(description, {"type": "object"})}}
+
+
+def _busy() -> dict[str, Any]:
+    answer = _errors("What waits would take too long, or is too much; try again after the seconds in Retry-After")
+    return answer | {"headers": {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}}}}
 
 
 def _errors(description: str) -> dict[str, Any]:

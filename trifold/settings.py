@@ -37,8 +37,10 @@ class Settings:
         threads: Threads of BLAS and OpenMP in one prediction.
         max_body_bytes: Largest request body.
         max_rows: Most rows in one request.
-        max_waiting: Most requests that wait for the model at once; above, 503 with Retry-After.
-        max_held_bytes: Most bytes of bodies over 64 KB that are held at once; above, 503 with Retry-After.
+        max_waiting: Most requests that wait for the model at once; above, or where what waits would take longer than
+            a second (trifold/online/admission.py), 503 with Retry-After.
+        max_held_bytes: Most bytes of bodies over 64 KB that are held at once, and of smaller ones that wait for the
+            model; above, 503 with Retry-After.
         body_seconds: Most seconds that a body may take to come; after, 408.
         drain_seconds: Seconds after SIGTERM in which requests are still answered (trifold/online/drain.py).
     """
@@ -50,7 +52,7 @@ class Settings:
     threads: int = 1
     max_body_bytes: int = 10_000_000
     max_rows: int = 10_000
-    max_waiting: int = 64
+    max_waiting: int = 1024
     max_held_bytes: int = 100_000_000
     body_seconds: int = 60
     drain_seconds: int = 0

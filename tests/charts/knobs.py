@@ -82,6 +82,9 @@ CONTEXT = {
         "batch.defaults.source.files": {
             "batch": {**BATCH, "defaults": {"schedule": "@hourly", "source": {"files": LAKE}}}
         },
+        "batch.defaults.source.encoding": {
+            "batch": {**BATCH, "defaults": {"schedule": "@hourly", "source": {"files": LAKE}}}
+        },
         "batch": {"batch": BATCH},
         "stream.output": {"stream": KAFKA},
         "stream.autoscaling": {"stream": {**STREAM, "autoscaling": {"enabled": True}}},

@@ -9,6 +9,7 @@ from tests.charts import leaves, render
 from tests.charts.cronjobs import CHART, EVERYTHING, ONE, QUERY, batch, cron_jobs, environment, settings
 from tests.charts.objects import job, of_kind, template, where
 from trifold.batch.job import KEYS, MOST_SHARDS, Job
+from trifold.contract.csv import ENCODINGS
 from trifold.settings import THREAD_VARIABLES
 
 EMPTY = {
@@ -46,6 +47,12 @@ def test_a_job_is_told_what_its_values_say(file):
         wanted = {"name": name, **settings(values, name)}
         assert json.loads(told) == {key: wanted[key] for key in KEYS}
         assert Job.from_text(told).name == name
+
+
+def test_the_chart_takes_the_encodings_that_the_image_reads():
+    """Not one more, which a run would refuse at night, and not one less."""
+    schema = json.loads((render.CHARTS / CHART / "values.schema.json").read_text())
+    assert json.dumps(["", *ENCODINGS]) in json.dumps(schema)
 
 
 def test_a_job_reads_the_same_in_the_cluster_and_in_its_pod():

@@ -102,6 +102,11 @@ RULES = {
         batch({"schedule": "@daily"}),
         "batch.jobs.weekly has no rows to score: set source.query or source.files.",
     ),
+    "an encoding of Parquet": (
+        batch({**LAKE, "source": {"files": "s3://lake/*.parquet", "encoding": "windows-1252"}}),
+        "batch.jobs.weekly.source.encoding is windows-1252, which only CSV files have: "
+        "leave it out, or set source.files to such.",
+    ),
     "rows of the pod's own disk": (
         batch({**LAKE, "source": {"files": "file:///data/*.csv"}}),
         "batch.jobs.weekly.source.files is file:///data/*.csv, and a pod keeps no files of its own: "
@@ -206,6 +211,7 @@ SCHEMA = {
         for what, values in {
             "typing error": {"shard": 4},
             "typing error further down": {"source": {"sql": "SELECT 1"}},
+            "encoding that is none": {"source": {"files": "s3://lake/*.csv", "encoding": "rot13"}},
             "shards, none": {"shards": 0},
             "shards, too many": {"shards": 1001},
             "schedule with seconds": {"schedule": "0 0 6 * * 1"},

@@ -10,6 +10,7 @@ import pytest
 
 from trifold.contract.profile import LACKS
 from trifold.errors import RULES
+from trifold.online.release import NOT_COMPARED
 
 JSON = {"Content-Type": "application/json"}
 ROW = {"tenure": 5, "charges": 70.5, "total": 300.0, "active": True, "plan": "plus", "region": "north"}
@@ -123,7 +124,7 @@ class TestAnswers:
         [
             ([[1, 2, 3]], [(0, None, "shape")]),
             ([[1, 2, 3, "4"]], [(0, "[3]", "type")]),
-            ([[1, 2, 3, 4], [1, None, 3, 4]], [(1, "[1]", "missing")]),
+            ([[1, 2, 3, 4], [1, "", 3, 4]], [(1, "[1]", "type")]),
             ([{"a": 1}], [(0, None, "shape")]),
             ([7], [(0, None, "shape")]),
         ],
@@ -329,6 +330,7 @@ class TestDocuments:
         for name in ("name", "version", "run_id", "digest", "parity", "input_example", "metrics"):
             assert model[name] == packed[name]
         assert [column["name"] for column in model["signature"]["inputs"]] == list(ROW)
+        assert (model["title"], model["description"]) == ("Will they leave?", "A <b>test</b>.")
         assert model["profile"]["title"] == "Will they leave?"
         assert model["lacks"] == []
         assert model["trusted"] == {"pickle": False, "types": []}
@@ -337,7 +339,8 @@ class TestDocuments:
         """A model logged by plain MLflow is served, and what it does without is said."""
         model = log_plain_server.model
         assert model["profile"] is None
-        assert model["lacks"] == list(LACKS)
+        assert model["lacks"] == [*LACKS, NOT_COMPARED]
+        assert model["compared"] is None
         assert log_plain_server.predict({"rows": model["input_example"]})[0] == 200
 
     def test_text_model_takes_text(self, log_plain_server):

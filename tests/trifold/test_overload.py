@@ -64,20 +64,51 @@ def until(wanted, seconds=10):
 def test_too_many_waiting_are_told_to_come_back(small_server):
     """A queue without end would answer everybody too late; the rest is answered, and the next one at once."""
     body = json.dumps({"rows": [ROW] * 9_000})
+    patient = {**JSON, "grpc-timeout": "60S"}
     with ThreadPoolExecutor(12) as clients:
-        asked = [clients.submit(small_server.ask, "POST", "/predict", body, JSON) for _ in range(12)]
+        asked = [clients.submit(small_server.ask, "POST", "/predict", body, patient) for _ in range(12)]
     answers = [future.result() for future in asked]
     statuses = [status for status, _, _ in answers]
     assert set(statuses) == {200, 503}
     assert statuses.count(200) >= 3
     for status, headers, text in answers:
         if status == 503:
-            assert headers["Retry-After"] == "1"
+            assert int(headers["Retry-After"]) >= 1
             assert json.loads(text)["errors"][0]["rule"] == "busy"
         else:
             assert len(json.loads(text)["predictions"]) == 9_000
     assert small_server.predict({"rows": [ROW] * 9_000})[0] == 200
     assert metric(small_server, "trifold_waiting") == 0
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/csv"])
+def test_a_client_that_waits_for_less_than_its_body_takes_to_come_is_told_so(small_server, path):
+    """Nothing is predicted for who has gone; each route that predicts knows the header."""
+    body, media = (b"a,b\r\n1,2\r\n", "text/csv") if path.endswith("csv") else (b" " * 100_000, JSON["Content-Type"])
+    status, headers, text = small_server.ask("POST", path, body, {"Content-Type": media, "grpc-timeout": "1n"})
+    assert (status, headers["Retry-After"], json.loads(text)["errors"][0]["rule"]) == (503, "1", "busy")
+    status, headers, text = small_server.ask("POST", path, body, {"Content-Type": media, "grpc-timeout": "1 s"})
+    assert (status, headers["Retry-After"], json.loads(text)["errors"][0]["rule"]) == (400, None, "timeout")
+
+
+def test_256_patient_clients_are_all_answered(customers_server):
+    """A pipeline of some milliseconds has a queue of a second or two then: those that say so wait for it."""
+    command = [sys.executable, "-c", textwrap.dedent(LOAD), str(customers_server.port), "256", "0"]
+    body = json.dumps({"rows": [ROW]}).encode()
+    done = subprocess.run([*command, "grpc-timeout: 300S"], input=body, capture_output=True, check=True)
+    assert json.loads(done.stdout) == {"200": 256}
+
+
+def test_a_server_may_open_more_files_than_a_shell():
+    """Each connection is one: with the usual 1,024 a thousand that wait would leave no probe a connection."""
+    code = (
+        "import resource as r; from trifold.online.server import allow_files; n = r.RLIMIT_NOFILE; "
+        "most = r.getrlimit(n)[1]; r.setrlimit(n, (256, most)); allow_files(); print(*r.getrlimit(n), most)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    allowed, most, before = map(int, done.stdout.split())
+    assert most == before
+    assert allowed == (65_536 if most == -1 else min(most, 65_536))
 
 
 def test_bodies_held_at_once_are_limited(small_server):
@@ -220,16 +251,19 @@ def test_what_is_no_http_is_told_so(small_server):
 LOAD = """
     import asyncio, json, sys, time
     port, connections, seconds, body = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.stdin.buffer.read()
-    request = (f"POST /predict HTTP/1.1\\r\\nHost: x\\r\\nContent-Type: application/json\\r\\n"
+    more = "".join(line + "\\r\\n" for line in sys.argv[4:])
+    request = (f"POST /predict HTTP/1.1\\r\\nHost: x\\r\\nContent-Type: application/json\\r\\n{more}"
                f"Content-Length: {len(body)}\\r\\n\\r\\n").encode() + body
     end, statuses = time.monotonic() + seconds, {}
     async def client():
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while time.monotonic() < end:
+        while True:
             writer.write(request)
             head = (await reader.readuntil(b"\\r\\n\\r\\n")).decode().lower()
             await reader.readexactly(int(head.split("content-length: ")[1].split("\\r\\n")[0]))
             statuses[head[9:12]] = statuses.get(head[9:12], 0) + 1
+            if time.monotonic() > end:
+                return
     async def main():
         await asyncio.gather(*[client() for _ in range(connections)])
     asyncio.run(main())
@@ -311,4 +345,6 @@ def test_slow_model_is_not_predicted_in_the_event_loop(built_customers, monkeypa
 
     monkeypatch.setattr(Model, "predict", slow)
     monkeypatch.setattr("trifold.online.release.MODEL", type("Nothing", (), {"info": lambda *_: None}))
-    assert Release.load(built_customers.model, Settings()).inline_rows == 0
+    release = Release.load(built_customers.model, Settings())
+    assert release.inline_rows == 0
+    assert release.cost.once >= 2 * INLINE_SECONDS, "what waits for it is estimated before anything was asked"

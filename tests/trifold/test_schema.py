@@ -15,6 +15,7 @@ from mlflow.types.schema import Array
 from trifold.contract.contract import Contract
 from trifold.contract.profile import Feature, Profile
 from trifold.errors import RULES
+from trifold.online.release import describe
 from trifold.packed import Packed
 from trifold.schema import openapi, row_schema
 
@@ -65,6 +66,27 @@ def document(model, rows, labels=()):
     """The OpenAPI document of a model with this input example, as a client reads it."""
     packed = Packed("churn", "3", "run", "digest", "m.skops", "skops", model.to_json(), input_example=tuple(rows))
     return json.loads(orjson.dumps(openapi(model, packed, labels, {"max_rows": 1_000})))
+
+
+@pytest.mark.parametrize(
+    ("profile", "said", "title", "about"),
+    [
+        (None, "", "churn", ""),
+        (None, "Of the registry.", "churn", "Of the registry."),
+        ({"title": None, "description": ""}, "Of the registry.", "churn", "Of the registry."),
+        ({"title": "Who leaves?", "description": "The profile's."}, "Not this.", "Who leaves?", "The profile's."),
+    ],
+)
+def test_title_and_description_are_those_of_the_page(profile, said, title, about):
+    """GET /model and the OpenAPI document have the words of the page, not those of the registry beside empty ones."""
+    inner = {**ALL_TYPES.to_json(), "profile": profile}
+    packed = Packed("churn", "3", "run", "digest", "m.skops", "skops", inner, description=said)
+    assert (packed.title, packed.about) == (title, about)
+    found = describe(packed)
+    assert (found["title"], found["description"]) == (title, about)
+    assert openapi(ALL_TYPES, packed, (), {"max_rows": 1})["info"] == {
+        "title": title, "version": "3", "description": about,
+    }  # fmt: skip
 
 
 def request_schema(found):

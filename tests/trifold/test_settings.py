@@ -1,11 +1,15 @@
 """Settings come from the environment; one that makes no sense is refused in a sentence."""
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from trifold.errors import TrifoldError
 from trifold.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_defaults_are_those_of_a_pod():
@@ -21,6 +25,14 @@ def test_variables_are_read():
         {"TRIFOLD_MODEL": "/model", "TRIFOLD_DIGEST": "abc", "TRIFOLD_PORT": "8080", "TRIFOLD_MAX_ROWS": "5"}
     )
     assert (found.model, found.digest, found.port, found.max_rows) == (Path("/model"), "abc", 8080, 5)
+
+
+def test_the_chart_has_the_same_limits():
+    """A pod and a server on a laptop refuse the same requests."""
+    chart = yaml.safe_load((ROOT / "charts/model-serving/values.yaml").read_text())["online"]["limits"]
+    names = {name: re.sub("[A-Z]", lambda capital: "_" + capital[0].lower(), name) for name in chart}
+    assert chart == {name: getattr(Settings(), setting) for name, setting in names.items()}
+    assert Settings().max_waiting == 1024
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "many", "1.5", "99999999999999999999", "٣"])

@@ -1,4 +1,9 @@
-"""How much may wait and be held at once: one count for all routes of a server that predict."""
+"""How much may wait and be held at once: one count for all routes of a server that predict.
+
+A request is told to come back where as many wait as may, or where what waits before it would by estimate take longer
+than a second, or than its client waits. Work in the event loop and work in the thread are two queues: they share a
+core, so neither has to be done before the other, and what they take of each other is measured.
+"""
 
 import asyncio
 import functools
@@ -6,83 +11,102 @@ import gc
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from typing import TypeVar
 
 from starlette.types import Message, Receive
 
 from trifold import metrics
+from trifold.online.demand import Demand, busy
+from trifold.online.estimate import Cost, Pace, Queue, Ticket
 from trifold.online.refusals import ClientGone, Refused
+from trifold.online.turns import Turns
 from trifold.settings import Settings
 
-TURN_SECONDS = 0.005
+SMALL_BYTES = 65_536
+"""A body up to here that comes as one piece is not held before it is known that it has to wait."""
+LEAST_PAUSE, MOST_PAUSE = 0.001, 0.01
+"""Seconds between two refusals, where many are."""
+MOST_DELAY = 0.5
+"""Seconds that a refusal is delayed."""
 T = TypeVar("T")
 
 
 class Admission:
-    """Lets requests in as long as a server can hold them.
+    """Lets requests in as long as a server can hold them, and answer them in time.
 
     Attributes:
         settings: Its limits.
         executor: The one thread that predicts what is not predicted in the event loop.
+        clock: What tells the time of requests.
     """
 
-    def __init__(self, settings: Settings, executor: Executor) -> None:
+    def __init__(
+        self, settings: Settings, executor: Executor, *, cost: Cost, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self.settings = settings
         self.executor = executor
-        self._waiting = 0
-        self._held = 0
-        self._spent = 0.0
+        self.clock = clock
+        self._turns = Turns()
+        self._queues = self._inline, self._apart = Queue(Pace(cost)), Queue(Pace(cost))
+        self._held = self._held_small = 0
+        self._last_refusal = -1.0
 
-    async def turn(self) -> None:
-        """Wait, where the event loop was just used for long, until it has looked at its sockets.
-
-        New connections and probes wait there.
+    async def inline(self, demand: Demand, size: int, work: Callable[[], T]) -> T:
+        """Do short work for a body of a size in the event loop, at once or in its turn.
 
         Raises:
-            Refused: Too many wait here.
+            Refused: Too much waits for that.
         """
-        if self._spent < TURN_SECONDS:
-            return
-        with self.place():
-            while self._spent >= TURN_SECONDS:
-                await asyncio.sleep(0)
+        if self._turns.free:
+            start = self.clock()
+            done = self._turns.work(work)
+            self._inline.pace.learn((demand.route, size.bit_length()), self.clock() - start)
+            return done
+        with self._place(self._inline, demand, size) as ticket:
+            return await self._turns.wait(functools.partial(self._serve, ticket, demand, work))
 
-    def inline(self, work: Callable[[], T]) -> T:
-        """Do short work in the event loop; what it takes counts for `turn`."""
-        start = time.perf_counter()
-        if not self._spent:
-            asyncio.get_running_loop().call_soon(self._begin_turn)
-        done = work()
-        self._spent += time.perf_counter() - start
-        return done
-
-    async def apart(self, work: Callable[[], T]) -> T:
+    async def apart(self, demand: Demand, size: int, work: Callable[[], T]) -> T:
         """Do long work in the one thread that does, so that the probes are answered meanwhile.
 
         Raises:
-            Refused: Too many wait for it.
+            Refused: Too much waits for it.
         """
-        with self.place():
-            run = functools.partial(_without_collection, work)
-            return await asyncio.get_running_loop().run_in_executor(self.executor, run)
+        with self.place(demand, size) as ticket:
+            return await self.step(demand, ticket, work)
 
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """A place among those that wait for the model.
+    def place(self, demand: Demand, size: int) -> AbstractContextManager[Ticket]:
+        """A place among those that wait for the thread, for a body of a size.
 
         Raises:
             Refused: There is none.
         """
-        if self._waiting >= self.settings.max_waiting:
-            raise Refused(503, "busy", f"at most {self.settings.max_waiting} waiting requests", "one more")
-        self._waiting += 1
-        metrics.WAITING.set(self._waiting)
-        try:
-            yield
-        finally:
-            self._waiting -= 1
-            metrics.WAITING.set(self._waiting)
+        return self._place(self._apart, demand, size)
+
+    async def step(self, demand: Demand, ticket: Ticket, work: Callable[[], T]) -> T:
+        """Do a part of what has a place, in the thread.
+
+        Raises:
+            Refused: The client's time is over before it could be begun.
+        """
+
+        def begin() -> T:
+            self._begin(ticket, demand)
+            return _without_collection(work)
+
+        return await asyncio.get_running_loop().run_in_executor(self.executor, begin)
+
+    async def delay_refusal(self) -> None:
+        """Wait before a request is told to come back, and only where many are told so: about as many as are served.
+
+        Clients that ask again at once would else take most of the processor's time from those that wait.
+        """
+        now = self.clock()
+        served = max((queue.seconds(now) / len(queue) for queue in self._queues if queue), default=0.0)
+        pause = min(max(served, LEAST_PAUSE), MOST_PAUSE)
+        self._last_refusal = min(max(now, self._last_refusal + pause), now + MOST_DELAY)
+        if self._last_refusal > now:
+            await asyncio.sleep(self._last_refusal - now)
 
     @asynccontextmanager
     async def body(self, receive: Receive, most: int, first: Message | None = None) -> AsyncIterator[bytes]:
@@ -117,7 +141,7 @@ class Admission:
                     if size > most:
                         raise Refused(413, "too_large", f"at most {most} bytes", "more")
                     if self._held > held:
-                        raise Refused(503, "busy", f"at most {held} bytes at once", "more")
+                        raise self._full(f"at most {held} bytes at once", "more")
                     if not message.get("more_body"):
                         return
                     message = await receive()
@@ -126,8 +150,52 @@ class Admission:
             raise Refused(408, "too_slow", f"the whole body within {seconds} s", "a part of it") from None
         raise ClientGone
 
-    def _begin_turn(self) -> None:
-        self._spent = 0.0
+    @contextmanager
+    def _place(self, queue: Queue, demand: Demand, size: int) -> Iterator[Ticket]:
+        small = size if size <= SMALL_BYTES else 0
+        self._require_room(queue, demand, small)
+        ticket = queue.enter((demand.route, size.bit_length()), self.clock())
+        self._held_small += small
+        metrics.WAITING.set(self._waiting)
+        try:
+            yield ticket
+        finally:
+            queue.leave(ticket, self.clock())
+            self._held_small -= small
+            metrics.WAITING.set(self._waiting)
+
+    def _require_room(self, queue: Queue, demand: Demand, small: int) -> None:
+        now, settings = self.clock(), self.settings
+        demand.require_time(now)
+        if self._waiting >= settings.max_waiting:
+            raise self._full(f"at most {settings.max_waiting} waiting requests", "one more")
+        # Apart from large bodies, so that slow uploads take no room from small requests.
+        if self._held_small + small > settings.max_held_bytes:
+            raise self._full(f"at most {settings.max_held_bytes} bytes that wait", "more")
+        seconds, patience = queue.seconds(now), demand.patience(now)
+        if seconds > patience:
+            raise busy(f"a wait of at most {patience:.3g} s", f"one of about {seconds:.3g} s", seconds - patience)
+
+    def _full(self, expected: str, got: str) -> Refused:
+        """The refusal of what has room when the next that waits is done."""
+        now = self.clock()
+        return busy(expected, got, min((queue.first_seconds(now) for queue in self._queues if queue), default=0))
+
+    @property
+    def _waiting(self) -> int:
+        return sum(map(len, self._queues))
+
+    def _serve(self, ticket: Ticket, demand: Demand, work: Callable[[], T]) -> T:
+        """Do what waited in the event loop; its place is free at once, not only when its client's task goes on."""
+        self._begin(ticket, demand)
+        try:
+            return work()
+        finally:
+            self._inline.leave(ticket, self.clock())
+
+    def _begin(self, ticket: Ticket, demand: Demand) -> None:
+        demand.require_time(self.clock())
+        ticket.begun = True
 
 
 def _without_collection(work: Callable[[], T]) -> T:

@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None, release: Release | None = None)
             or Release.load(settings.model or bento.packed_model(), settings)
         )
         with ThreadPoolExecutor(1, thread_name_prefix="predict") as executor:
-            app.state.admission = Admission(settings, executor)
+            app.state.admission = Admission(settings, executor, cost=app.state.release.cost)
             async with _decoder(app.state.release) as app.state.decoder:
                 yield
 

@@ -11,8 +11,9 @@ from starlette.types import Receive, Scope, Send
 from trifold import metrics
 from trifold.contract.contract import Contract
 from trifold.errors import BodyRefused, NotJson, ParamsRefused, RowsRefused
-from trifold.online.admission import Admission
+from trifold.online.admission import SMALL_BYTES, Admission
 from trifold.online.body import decode
+from trifold.online.demand import Demand
 from trifold.online.refusals import FAILED, MORE_HEADERS, Answer, ClientGone, Refused, refuse, rejected
 from trifold.online.release import Release
 from trifold.pictures import PictureRefused
@@ -22,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 JSON = "application/json"
 MOST_REFUSED = 10
-INLINE_BYTES = 65_536
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -45,10 +45,15 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         start = time.perf_counter()
+        more: Headers = []
         try:
             status, body = await self._answered(scope, receive)
+        except Refused as refused:
+            (status, body), more = refused.answer, refused.headers
         except ClientGone:
             return
+        if status == 503:  # out of the exception's block, which holds the body
+            await scope["app"].state.admission.delay_refusal()
         metrics.REQUESTS.labels(self.path, str(status)).inc()
         metrics.SECONDS.labels(self.path).observe(time.perf_counter() - start)
         headers = self.headers if status == 200 else Endpoint.headers
@@ -57,7 +62,7 @@ class Endpoint:
             {
                 "type": "http.response.start",
                 "status": status,
-                "headers": [*headers, length, *MORE_HEADERS.get(status, ())],
+                "headers": [*headers, length, *MORE_HEADERS.get(status, ()), *more],
             }
         )
         await send({"type": "http.response.body", "body": body})
@@ -70,13 +75,11 @@ class Endpoint:
             return refuse(404, "path", "a route for what this model takes, as GET /docs.json lists", self.path)
         try:
             return await self.answer(scope, receive, state.release, state.admission)
-        except Refused as refused:
-            return refused.answer
         except NotJson as error:
             return refuse(400, "json", "JSON", str(error))
         except (BodyRefused, ParamsRefused, PictureRefused, RowsRefused) as error:
             return rejected(error.rejects)
-        except ClientGone:
+        except (ClientGone, Refused):
             raise
         except Exception:
             # The edge of the process: log the whole, show none of it.
@@ -100,17 +103,20 @@ class Predict(Endpoint):
     async def answer(self, scope: Scope, receive: Receive, release: Release, admission: Admission) -> Answer:
         """Status and body for rows in JSON."""
         require_headers(scope["headers"], JSON, self.settings.max_body_bytes)
+        demand = Demand.read(self.path, scope["headers"], admission.clock())
         first = await receive()
         body: bytes = first.get("body", b"")
-        if first.get("more_body") or len(body) > INLINE_BYTES or first["type"] == "http.disconnect":
+        if first.get("more_body") or len(body) > SMALL_BYTES or first["type"] == "http.disconnect":
             async with admission.body(receive, self.settings.max_body_bytes, first) as whole:
-                return await self._apart(release, admission, whole)
-        await admission.turn()
-        answer = admission.inline(functools.partial(self._predict, release, body, inline=True))
-        return answer or await self._apart(release, admission, body)
+                return await self._apart(release, admission, demand, whole)
+        if release.inline_rows:
+            work = functools.partial(self._predict, release, body, inline=True)
+            if answer := await admission.inline(demand, len(body), work):
+                return answer
+        return await self._apart(release, admission, demand, body)
 
-    async def _apart(self, release: Release, admission: Admission, body: bytes) -> Answer:
-        answer = await admission.apart(functools.partial(self._predict, release, body))
+    async def _apart(self, release: Release, admission: Admission, demand: Demand, body: bytes) -> Answer:
+        answer = await admission.apart(demand, len(body), functools.partial(self._predict, release, body))
         assert answer is not None
         return answer
 
@@ -131,13 +137,16 @@ class Predict(Endpoint):
         return 200, document
 
 
-def require_headers(headers: Iterable[tuple[bytes, bytes]], wanted: str, most: int) -> bytes:
+def require_headers(
+    headers: Iterable[tuple[bytes, bytes]], wanted: str, most: int, *, any_charset: bool = False
+) -> bytes:
     """Make sure, before a body is read, that it is of the kind and size that is taken.
 
     Args:
         headers: The request's.
         wanted: The media type.
         most: Most bytes.
+        any_charset: Whether the caller looks at the charset; else it is UTF-8.
 
     Returns:
         The Content-Type as it came.
@@ -156,7 +165,7 @@ def require_headers(headers: Iterable[tuple[bytes, bytes]], wanted: str, most: i
     kind, _, parameters = media.lower().partition(b";")
     if kind.strip() != wanted.encode():
         raise Refused(415, "media_type", f"Content-Type: {wanted}", media.decode("latin-1"))
-    if b"charset" in parameters and b"utf-8" not in parameters:
+    if b"charset" in parameters and b"utf-8" not in parameters and not any_charset:
         raise Refused(415, "media_type", "UTF-8", media.decode("latin-1"))
     if encoding.lower() != b"identity":
         raise Refused(415, "media_type", "no Content-Encoding", encoding.decode("latin-1"))

@@ -11,7 +11,6 @@ from trifold import metrics
 from trifold.errors import Reject
 
 MOST_ERRORS = 100
-RETRY_AFTER = "1"
 
 Answer = tuple[int, bytes]
 
@@ -21,10 +20,13 @@ class Refused(Exception):
 
     Attributes:
         answer: What the client is told.
+        headers: Of that answer alone.
     """
 
-    def __init__(self, status: int, rule: str, expected: str, got: str) -> None:
+    def __init__(self, status: int, rule: str, expected: str, got: str, *, retry_after: int | None = None) -> None:
+        """Takes the one reject that the answer shows, and after how many seconds to come back."""
         self.answer = refuse(status, rule, expected, got)
+        self.headers = [] if retry_after is None else [(b"retry-after", str(retry_after).encode())]
         super().__init__(status, rule, expected, got)
 
 
@@ -61,6 +63,5 @@ FAILED = refuse(500, "failed", "an answer", "a failure of the server, which its 
 MORE_HEADERS: Mapping[int, list[tuple[bytes, bytes]]] = {
     405: [(b"allow", b"POST")],
     408: [(b"connection", b"close")],
-    503: [(b"retry-after", RETRY_AFTER.encode())],
 }
 """Of a refusal, by its status."""

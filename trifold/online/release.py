@@ -2,7 +2,9 @@
 
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from trifold.contract.profile import LACKS, find
 from trifold.errors import ArtifactError
 from trifold.metrics import MODEL
 from trifold.model import Model
+from trifold.online.estimate import Cost
 from trifold.packed import ARTIFACT, Packed, read_expected
 from trifold.schema import openapi
 from trifold.settings import Settings
@@ -21,6 +24,10 @@ from trifold.warmup import warm_up
 
 INLINE_SECONDS = 0.01
 MOST_INLINE = 1024
+NOT_COMPARED = "a comparison of answers beyond the example (with training's rows, or by `trifold check --deep`)"
+FEW_ROWS = 16
+"""As many at least tell what a row takes apart from what a request takes."""
+MOST_START_SECONDS = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +38,7 @@ class Release:
         model: The loaded model.
         packed: What it says of itself.
         inline_rows: As many rows as are predicted within INLINE_SECONDS.
+        cost: What a request is thought to take before any was measured.
         model_json: The body of GET /model.
         docs_json: The body of GET /docs.json.
         samples: Pictures to try, as files.
@@ -42,6 +50,7 @@ class Release:
     model_json: bytes
     docs_json: bytes
     samples: tuple[bytes, ...] = ()
+    cost: Cost = field(default_factory=Cost)
 
     @classmethod
     def load(cls, folder: Path, settings: Settings) -> "Release":
@@ -57,7 +66,10 @@ class Release:
         MODEL.info({"name": packed.name, "version": packed.version, "digest": packed.digest, "parity": packed.parity})
         docs = openapi(model.contract, packed, model.labels, {"max_rows": settings.max_rows})
         documents = orjson.dumps(describe(packed)), orjson.dumps(docs)
-        return cls(model, packed, _inline_rows(model, packed), *documents, _samples(model, folder / ARTIFACT))
+        times = _time_rows(model, packed)
+        quick = [rows for rows, _ in takewhile(lambda timed: timed[1] <= INLINE_SECONDS, times)]
+        samples = _samples(model, folder / ARTIFACT)
+        return cls(model, packed, max(quick, default=0), *documents, samples, _cost(packed, times))
 
     def render(self, answers: Answers, **more: Any) -> bytes:
         """The body of an answer; says which version made it, and whatever is to be said besides."""
@@ -73,15 +85,17 @@ def describe(packed: Packed) -> dict[str, Any]:
         "run_id": packed.run_id,
         "digest": packed.digest,
         "parity": packed.parity,
+        "compared": packed.compared,
         "trusted": {"pickle": packed.allow_pickle, "types": packed.trusted},
-        "description": packed.description,
+        "title": packed.title,
+        "description": packed.about,
         "signature": {
             name: orjson.loads(contract["signature"].get(name) or "null") for name in ("inputs", "outputs", "params")
         },
         "input_example": packed.input_example,
         "metrics": packed.metrics,
         "profile": contract["profile"],
-        "lacks": [] if contract["profile"] else list(LACKS),
+        "lacks": [*([] if contract["profile"] else LACKS), *([] if packed.compared else [NOT_COMPARED])],
     }
 
 
@@ -121,17 +135,23 @@ def _warm_up(model: Model, packed: Packed, expected: dict[str, Any]) -> None:
         raise ArtifactError(f"The model's answers cannot be written as JSON ({error}); build it again.") from error
 
 
-def _inline_rows(model: Model, packed: Packed) -> int:
-    """How many rows may be predicted in the event loop without holding up the probes for long; 0: not even one."""
+def _time_rows(model: Model, packed: Packed) -> list[tuple[int, float]]:
+    """Seconds for 1, 2, 4 … rows of the example, until more would hold up probes and start; none without an example."""
     if not packed.input_example:
-        return 0
+        return []
     rows = model.contract.check_rows(packed.input_example).rows
-    inline, count = 0, 1
-    while count <= MOST_INLINE:
+    times: list[tuple[int, float]] = []
+    for count in (2**power for power in range(MOST_INLINE.bit_length())):
         many = rows.take(np.arange(count) % len(rows))
         start = time.perf_counter()
         model.predict(many)
-        if time.perf_counter() - start > INLINE_SECONDS:
+        times.append((count, time.perf_counter() - start))
+        if times[-1][1] > (INLINE_SECONDS if count >= FEW_ROWS else MOST_START_SECONDS):
             break
-        inline, count = count, count * 2
-    return inline
+    return times
+
+
+def _cost(packed: Packed, times: Sequence[tuple[int, float]]) -> Cost:
+    if not times:
+        return Cost()
+    return Cost.fit(times, len(orjson.dumps(packed.input_example)) / len(packed.input_example))

@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -19,6 +20,7 @@ STOP_SECONDS = 20
 """For requests under way at the end, after the drain; the chart's grace period is 5 s more than both."""
 MARGIN = 2**22
 """Bytes that a body may be over its limit so that its client is sure to read the refusal, however it sends."""
+FILES = 65_536
 ACCEPTS = 32
 """libuv (from 1.45 on, its pull request 3696) accepts one connection a socket and turn of the loop, so that with one
 socket the probes would wait behind every new client; the copies of a socket share one queue."""
@@ -45,6 +47,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     from trifold.errors import TrifoldError
 
+    allow_files()
     try:
         settings = Settings.from_environment()
         listening = listen(settings.host, settings.port)
@@ -54,6 +57,14 @@ def main() -> int:
         return 1
     run(app, listening, settings)
     return 0
+
+
+def allow_files() -> None:
+    """Let the process open more files: each connection is one, and with the usual 1,024 no probe would get another."""
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if most == resource.RLIM_INFINITY else min(FILES, most)
+    if least < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def listen(host: str, port: int) -> socket.socket:

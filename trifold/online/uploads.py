@@ -11,11 +11,13 @@ from starlette.types import Receive, Scope
 
 from trifold import metrics
 from trifold.contract.contract import Contract
+from trifold.contract.csv import ENCODINGS
 from trifold.errors import BodyRefused
 from trifold.online import lists
 from trifold.online.admission import Admission
+from trifold.online.demand import Demand
 from trifold.online.predict import MOST_REFUSED, Endpoint, Headers, require_headers
-from trifold.online.refusals import Answer
+from trifold.online.refusals import Answer, Refused
 from trifold.online.release import Release
 from trifold.pictures import MOST_BYTES
 from trifold.rows import Rows
@@ -43,11 +45,13 @@ class PredictImage(Endpoint):
     async def answer(self, scope: Scope, receive: Receive, release: Release, admission: Admission) -> Answer:
         """Status and body for one picture."""
         media = require_headers(scope["headers"], "multipart/form-data", MOST_BYTES + ENVELOPE)
+        demand = Demand.read(self.path, scope["headers"], admission.clock())
         async with admission.body(receive, MOST_BYTES + ENVELOPE) as body:
-            file = await admission.apart(functools.partial(one_file, media, body))
-            with admission.place():
+            with admission.place(demand, len(body)) as ticket:
+                file = await admission.step(demand, ticket, functools.partial(one_file, media, body))
                 pixels = await scope["app"].state.decoder.read(file)
-        return 200, await admission.apart(functools.partial(_predict_picture, release, pixels))
+                work = functools.partial(_predict_picture, release, pixels)
+                return 200, await admission.step(demand, ticket, work)
 
 
 class PredictCsv(Endpoint):
@@ -65,11 +69,23 @@ class PredictCsv(Endpoint):
 
     async def answer(self, scope: Scope, receive: Receive, release: Release, admission: Admission) -> Answer:
         """Status and body for a table."""
-        require_headers(scope["headers"], CSV, self.settings.max_body_bytes)
+        media = require_headers(scope["headers"], CSV, self.settings.max_body_bytes, any_charset=True)
+        demand, encoding = Demand.read(self.path, scope["headers"], admission.clock()), charset(media)
         async with admission.body(receive, self.settings.max_body_bytes) as body:
-            return 200, await admission.apart(
-                functools.partial(lists.answered, release.model, body, self.settings.max_rows)
-            )
+            work = functools.partial(lists.answered, release.model, body, self.settings.max_rows, encoding)
+            return 200, await admission.apart(demand, len(body), work)
+
+
+def charset(media: bytes) -> str:
+    """The charset that a Content-Type names, a name of ENCODINGS; empty where it names none.
+
+    Raises:
+        Refused: It is not known.
+    """
+    name = parse_options_header(media)[1].get(b"charset", b"").decode("latin-1").lower()
+    if name and name not in ENCODINGS:
+        raise Refused(415, "media_type", f"a charset of {', '.join(ENCODINGS)}", name)
+    return name
 
 
 def one_file(media: bytes, body: bytes) -> bytes:

@@ -47,13 +47,13 @@ def verify(address: str, folder: Path, digest: str | None = None) -> str:
     if not packed.input_example:
         return f"{address} serves {packed.name} version {packed.version}, which has no example to compare"
     said = _ask(address, "/predict", {"rows": packed.input_example})
-    if not agrees(_answers(said), read_expected(folder)):
+    if not agrees(read_answers(said), read_expected(folder)):
         raise ServeError(f"{address} answers the model's example otherwise than plain scikit-learn did at build.")
     count = len(packed.input_example)
     return f"{address} serves {packed.name} version {packed.version} and answers its example ({count} rows) as at build"
 
 
-def _answers(document: Mapping[str, Any]) -> Answers:
+def read_answers(document: Mapping[str, Any]) -> Answers:
     """The answers that a body of /predict holds."""
     rows = document.get("probabilities")
     if rows is None:
