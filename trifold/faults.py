@@ -22,31 +22,31 @@ def faults(estimator: Any) -> Iterator[str]:
     """What in an estimator would make scikit-learn go outside its memory, or open files."""
     parts = list(walk(estimator))
     for part in parts:
-        kind = type(part).__name__
-        if type(getattr(part, "tree_", None)).__name__ == "Tree":
+        kinds = name_bases(part)
+        if "Tree" in name_bases(getattr(part, "tree_", None)):
             yield from _in_tree(part.tree_, part.n_features_in_)
-        if kind == "TreePredictor":
+        if "TreePredictor" in kinds:
             yield from _in_predictor(part)
         if hasattr(part, "_predictors") and hasattr(part, "n_features_in_"):
             yield from _in_boosting(part)
-        if {base.__name__ for base in type(part).__mro__} & UNCHECKING and hasattr(part, "estimators_"):
+        if kinds & UNCHECKING and hasattr(part, "estimators_"):
             yield from _in_ensemble(part)
-        if kind in ("KDTree", "BallTree"):
+        if kinds & {"KDTree", "BallTree"}:
             yield from _in_neighbours(part)
         if hasattr(part, "_n_support"):
             yield from _in_libsvm(part)
-        if kind == "BSpline" and len(part.c) < len(part.t) - part.k - 1:
+        if "BSpline" in kinds and len(part.c) < len(part.t) - part.k - 1:
             yield "a spline has fewer coefficients than knots ask for"
         if scipy.sparse.issparse(part):
             yield from _in_sparse(part)
-        if kind == "OneHotEncoder" and hasattr(part, "categories_"):
+        if "OneHotEncoder" in kinds and hasattr(part, "categories_"):
             yield from _in_one_hot(part)
         if hasattr(part, "vocabulary_") and sorted(part.vocabulary_.values()) != list(range(len(part.vocabulary_))):
             yield "a vocabulary's words are not numbered from 0 on"
         if hasattr(part, "decode_error") and part.input != "content":
             yield "a vectorizer opens the files that a request names"
     for part in parts:
-        if type(part).__name__ in ("GradientBoostingClassifier", "GradientBoostingRegressor"):
+        if "BaseGradientBoosting" in name_bases(part):
             yield from _in_stages(part)
 
 
@@ -67,6 +67,13 @@ def walk(part: Any, seen: set[int] | None = None) -> Iterator[Any]:
         inner = getattr(part, "__dict__", {}).values()
     for item in inner:
         yield from walk(item, seen)
+
+
+def name_bases(part: Any) -> frozenset[str]:
+    """The names of scikit-learn's and scipy's classes that an object is an instance of, however its own is called."""
+    return frozenset(
+        base.__name__ for base in type(part).__mro__ if base.__module__.partition(".")[0] in ("sklearn", "scipy")
+    )
 
 
 def _in_tree(tree: Any, features: int) -> Iterator[str]:

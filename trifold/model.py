@@ -1,21 +1,35 @@
 """The model: rows in, predictions and probabilities out, the same bits however the rows are cut."""
 
 import copy
-import functools
+import datetime as dt
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 import threadpoolctl
 
 from trifold import digest
 from trifold.answers import Answers, joined
 from trifold.contract.contract import Contract
+from trifold.contract.readers import write_time
 from trifold.errors import ArtifactError, Reject, RowsRefused
-from trifold.faults import walk
+from trifold.faults import name_bases
+from trifold.fitted import (
+    ONE_ARRAY,
+    choose_greatest,
+    forget_names,
+    looks_at_columns,
+    settle_threads,
+    split,
+    takes_text,
+    unwrap,
+)
+from trifold.frames import make_frame
 from trifold.packed import ARTIFACT, Packed
 from trifold.rows import Array, Rows
 from trifold.settings import THREAD_VARIABLES
@@ -24,14 +38,7 @@ from trifold.trust import load_estimator
 FRAME, MATRIX, TEXT = "frame", "matrix", "text"
 MOST_ROWS = 4096
 """Rows in one call of the estimator: as many as the parity probe tried, and memory stays flat."""
-TREES = frozenset({"DecisionTreeClassifier", "ExtraTreesClassifier", "RandomForestClassifier"})
-MONOTONE = frozenset(
-    {"GaussianNB", "GradientBoostingClassifier", "HistGradientBoostingClassifier", "LogisticRegression"}
-)
-"""Classifiers whose predict() is, by their own source, the class of the greatest predict_proba(): asked once, not
-twice. Of these only where no other is equal: they compare scores that rounding may make equal as probabilities."""
-ONE_ARRAY = frozenset({"ClassifierChain", "StackingClassifier"})
-"""Classifiers that give, for several outputs, one array: a column for each output's probability of 1."""
+NOT_FINITE = {float("inf"): "Infinity", float("-inf"): "-Infinity"}
 
 
 class Model:
@@ -47,18 +54,19 @@ class Model:
     def __init__(
         self, estimator: Any, contract: Contract, *, form: str | None = None, blocks: Sequence[int] = ()
     ) -> None:
-        _settle_threads(estimator)
-        self.estimator = _unwrap(estimator)
+        self._asking = settle_threads(estimator)
+        self.estimator = unwrap(estimator)
         self.contract = contract
         self.form = form or choose_form(self.estimator, contract)
         self.blocks = tuple(blocks)
         if self.form == MATRIX:
-            _forget_names(self.estimator)
-        self._before, self._final = _split(self.estimator)
+            forget_names(self.estimator)
+        self._before, self._final = split(self.estimator)
         if not hasattr(self._final, "predict"):
             raise ArtifactError(f"The model, a {type(self._final).__name__}, has no predict(); log a fitted predictor.")
         self.labels = _labels(self._final)
         self._scores = self._final.predict_proba if self.labels else None
+        self._finite = True
 
     @classmethod
     def load(cls, folder: Path, *, expected_digest: str | None = None, threads: int = 1) -> "Model":
@@ -91,24 +99,37 @@ class Model:
             most_refused: Stop the search for rows that the model refuses after so many.
 
         Raises:
-            RowsRefused: The model raised ValueError for some of the rows, each also when alone.
+            RowsRefused: The model raised ValueError for some of the rows, each also when alone, or answered them with
+                NaN or infinity, for which JSON has no form.
         """
         if not len(rows):
             return Answers(np.empty(0), tuple(np.empty((0, len(names))) for names in self.labels) or None)
         try:
-            return self._predict(rows)
+            answers = self._predict(rows)
         except ValueError as error:
             rejects: list[Reject] = []
-            self._search(rows, 0, error, rejects, most_refused or len(rows))
+            most = most_refused or len(rows)
+            self._search(rows, 0, error, rejects, most)
             if not rejects:
                 raise
-            raise RowsRefused(rejects) from error
+            raise RowsRefused(rejects if len(rejects) >= most else self._refuse_answers(rows, rejects)) from error
+        rejects = _find_infinite(answers) if self._finite else []
+        if rejects:
+            raise RowsRefused(rejects)
+        return answers
 
     def with_scores(self) -> "Model":
         """The same model for the parity probe: its answers hold scores where labels alone would hide the last bits."""
         other = copy.copy(self)
         other._scores = self._scores or getattr(self._final, "decision_function", None)
+        other._finite = False
         return other
+
+    def _refuse_answers(self, rows: Rows, rejects: list[Reject]) -> list[Reject]:
+        """What is refused, and of the rest what the model answers with no finite number."""
+        fine = np.delete(np.arange(len(rows)), [reject.row for reject in rejects if reject.row is not None])
+        more = _find_infinite(self._predict(rows.take(fine))) if len(fine) else []
+        return sorted([*rejects, *(replace(found, row=int(fine[found.row or 0])) for found in more)], key=_row)
 
     def _predict(self, rows: Rows) -> Answers:
         parts = [self._predict_at_once(rows.padded(start, size)) for start, size in self._cuts(len(rows))]
@@ -125,21 +146,26 @@ class Model:
             yield start, self.blocks[0] if self.blocks else count - start
 
     def _predict_at_once(self, rows: Rows) -> Answers:
-        given = self._given(rows)
+        with self._asking():
+            return self._ask(self._given(rows), len(rows))
+
+    def _ask(self, given: Any, count: int) -> Answers:
         for step in self._before:
             given = step.transform(given)
         if self._scores is None:
-            return Answers(_checked(self._final.predict(given), len(rows)))
+            return Answers(_checked(self._final.predict(given), count))
         scores = self._scores(given)
         outputs = tuple(scores) if isinstance(scores, list) else (scores,)
-        predictions = _greatest(self._final, outputs) if self.labels else None
+        if self.labels:
+            _require_labels(outputs, self.labels)
+        predictions = choose_greatest(self._final, outputs) if self.labels else None
         if predictions is None:
             predictions = self._final.predict(given)
-        return Answers(_checked(predictions, len(rows)), outputs)
+        return Answers(_checked(predictions, count), outputs)
 
     def _given(self, rows: Rows) -> Any:
         if self.form == FRAME:
-            return _frame(self.contract, rows)
+            return make_frame(self.contract, rows)
         if self.form == TEXT and rows.columns is not None:
             return next(iter(rows.columns.values()))
         # BLAS takes another path for columns side by side than for rows, with other last bits: always rows.
@@ -178,102 +204,29 @@ def choose_form(estimator: Any, contract: Contract) -> str:
     """What the estimator is given: text, a matrix where all columns are numbers, else a DataFrame.
 
     A DataFrame costs more than most linear models, so one is built only for those that select columns by
-    name or look at types: column and function transformers, and code that is not scikit-learn's.
+    name or look at types: column and function transformers, and code that is not scikit-learn's; and where
+    the columns were no plain numbers of numpy's.
     """
     signature = contract.signature
     if signature.tensor is not None:
         return MATRIX
     columns = signature.columns
-    before, final = _split(_unwrap(estimator))
-    first = before[0] if before else final
-    if len(columns) == 1 and columns[0].kind.name == "string" and (not signature.named or hasattr(first, "analyzer")):
+    if len(columns) == 1 and columns[0].kind.name == "string" and (not signature.named or takes_text(estimator)):
         return TEXT
-    numeric = all(column.kind.numpy.kind in "fi" and not column.depth for column in columns)
-    if signature.named and not (numeric and not any(map(_looks_at_columns, walk(estimator)))):
-        return FRAME
-    return MATRIX
+    numeric = all(
+        column.kind.numpy.kind in "fi" and not column.depth and (column.dtype is None or column.dtype.is_array)
+        for column in columns
+    )
+    return FRAME if signature.named and not (numeric and not looks_at_columns(estimator)) else MATRIX
 
 
 def label(value: Any) -> str:
     """A class's name: JSON text of anything but a string."""
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
+    if isinstance(value, dt.datetime | np.datetime64):
+        return write_time(np.datetime64(value))
     return str(value.item() if isinstance(value, np.generic) else value)
-
-
-def _looks_at_columns(part: Any) -> bool:
-    kind = type(part)
-    if kind.__name__ in ("ColumnTransformer", "FunctionTransformer") or hasattr(part, "_sklearn_output_config"):
-        return True
-    estimator = hasattr(part, "get_params") and hasattr(part, "fit")
-    return estimator and not kind.__module__.startswith("sklearn.")
-
-
-def _frame(contract: Contract, rows: Rows) -> Any:
-    pd = _pandas()
-    labels = [column.label for column in contract.signature.columns]
-    if rows.matrix is not None:
-        return pd.DataFrame(np.ascontiguousarray(rows.matrix), columns=labels, copy=False)
-    assert rows.columns is not None
-    frame = pd.DataFrame(dict(zip(labels, rows.columns.values(), strict=True)), copy=False)
-    # pandas infers text from the values: where all are missing, say so, or the type would depend on the neighbours.
-    text = _text_dtype()
-    for column in contract.signature.columns:
-        if column.kind.name == "string" and not column.depth and frame[column.label].dtype != text:
-            frame[column.label] = frame[column.label].astype(text)
-    return frame
-
-
-@functools.cache
-def _pandas() -> Any:
-    import pandas as pd  # a matrix model does without
-
-    # As in a process without Arrow, so that a model is given the same in every mode.
-    pd.set_option("mode.string_storage", "python")
-    return pd
-
-
-@functools.cache
-def _text_dtype() -> Any:
-    return _pandas().Series(["", None]).dtype
-
-
-def _unwrap(estimator: Any) -> Any:
-    """The best estimator of a search, which is all that its predict() asks."""
-    while hasattr(estimator, "best_estimator_"):
-        estimator = estimator.best_estimator_
-    return estimator
-
-
-def _split(estimator: Any) -> tuple[list[Any], Any]:
-    """A pipeline's transformers and its last step, so that rows are transformed once for two questions."""
-    if type(estimator).__name__ != "Pipeline":
-        return [], estimator
-    *before, (_, final) = estimator.steps
-    return [step for _, step in before if step is not None and step != "passthrough"], final
-
-
-def _greatest(final: Any, outputs: tuple[Array, ...]) -> Array | None:
-    """What predict() would say, from the probabilities; None where only predict() itself can."""
-    kind, probabilities = type(final).__name__, outputs[0]
-    if len(outputs) > 1 or kind not in TREES | MONOTONE:
-        return None
-    greatest = probabilities.max(axis=1, keepdims=True)
-    if kind in MONOTONE and not ((probabilities == greatest).sum(axis=1) == 1).all():  # a tie, or NaN
-        return None
-    return np.asarray(final.classes_.take(probabilities.argmax(axis=1), axis=0))
-
-
-def _settle_threads(estimator: Any) -> None:
-    for part in walk(estimator):
-        if "n_jobs" in getattr(part, "__dict__", {}):
-            part.n_jobs = 1
-
-
-def _forget_names(estimator: Any) -> None:
-    """Without names a matrix is taken without a warning for each prediction."""
-    for part in walk(estimator):
-        getattr(part, "__dict__", {}).pop("feature_names_in_", None)
 
 
 def _labels(final: Any) -> tuple[tuple[str, ...], ...]:
@@ -281,13 +234,43 @@ def _labels(final: Any) -> tuple[tuple[str, ...], ...]:
         return ()
     classes = final.classes_
     outputs = classes if isinstance(classes, list) else [classes]
-    if len(outputs) > 1 and type(final).__name__ in ONE_ARRAY:
+    if len(outputs) > 1 and name_bases(final) & ONE_ARRAY:
         return (tuple(map(str, range(len(outputs)))),)
     return tuple(tuple(map(label, output)) for output in outputs)
 
 
+def _require_labels(outputs: tuple[Array, ...], labels: Sequence[Sequence[str]]) -> None:
+    """Make sure that each probability has its class."""
+    widths, known = [output.shape[1:] for output in outputs], [(len(names),) for names in labels]
+    if widths != known:
+        raise ArtifactError(
+            f"The model gives probabilities of shape {widths} a row for classes of shape {known}; "
+            "its predict_proba() has to give one for each of its classes_."
+        )
+
+
+def _find_infinite(answers: Answers) -> list[Reject]:
+    """A reject for each row whose answer holds NaN or infinity."""
+    rejects: dict[int, Reject] = {}
+    for values in (answers.predictions, *(answers.probabilities or ())):
+        if values.dtype.kind != "f" or np.isfinite(values).all():
+            continue
+        flat = values.reshape(len(values), -1)
+        for row in np.flatnonzero(~np.isfinite(flat).all(axis=1)).tolist():
+            found = flat[row][~np.isfinite(flat[row])][0]
+            words = NOT_FINITE.get(float(found), "NaN")
+            rejects.setdefault(row, Reject(row, None, "refused_by_model", "a row with a finite answer", words))
+    return [rejects[row] for row in sorted(rejects)]
+
+
+def _row(reject: Reject) -> int:
+    return reject.row or 0
+
+
 def _checked(predictions: Any, count: int) -> Array:
-    array = np.asarray(predictions)
+    array = predictions.toarray() if scipy.sparse.issparse(predictions) else np.asarray(predictions)
+    if array.dtype.kind == "M" or (array.dtype == object and array.size and isinstance(array.flat[0], dt.date)):
+        array = np.array([label(value) for value in array.flat], dtype=object).reshape(array.shape)
     if array.shape[:1] != (count,):
         raise ArtifactError(f"The model gave {len(array)} predictions for {count} rows; a step of it drops rows.")
     return array[:, 0] if array.shape[1:] == (1,) else array  # one output is a value, not a list of one

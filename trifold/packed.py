@@ -42,6 +42,9 @@ class Packed:
         allow_pickle: Whether somebody vouched for the pickle by --allow-pickle.
         metrics: The run's metrics at training.
         description: The registry's description of the version or model.
+        compared: With what its answers were compared at build, beyond its example: "with", "rows", "by" (forms in
+            which rows were sent), "close" (rows that differ in the last bits), "refused" (rows, by form, or by the one
+            side that refuses), perhaps "left_out" (rows that cannot be compared, by reason); None: nothing.
         interface: See INTERFACE.
     """
 
@@ -61,6 +64,7 @@ class Packed:
     allow_pickle: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
     description: str = ""
+    compared: Mapping[str, Any] | None = None
     interface: int = INTERFACE
 
     @property

@@ -7,7 +7,7 @@ import numpy as np
 
 from trifold.answers import Answers, same_bits
 from trifold.contract.contract import Contract
-from trifold.contract.types import EXACT_FLOAT
+from trifold.contract.readers import EXACT_FLOAT
 from trifold.errors import RowsRefused
 from trifold.model import MOST_ROWS, Model
 from trifold.packed import NATIVE, NOT_PROVEN

@@ -11,6 +11,7 @@ from trifold.contract import tensors
 from trifold.contract.contract import Contract
 from trifold.errors import Reject
 from trifold.online.body import decode
+from trifold.rows import Rows
 
 LIMITS = {
     **{name: (int(np.iinfo(name).min), int(np.iinfo(name).max)) for name in ("int8", "int16", "int32", "int64")},
@@ -59,7 +60,7 @@ def test_floats_never_become_infinite(dtype):
     """A number past a float16's or float32's range is refused; numpy would make it infinite without a word."""
     largest = LARGEST[dtype]
     model = contract(dtype, 1)
-    assert model.check_rows([[largest], [-largest], [None]]).rows.matrix.tolist() == [[largest], [-largest]]
+    assert model.check_rows([[largest], [-largest]]).rows.matrix.tolist() == [[largest], [-largest]]
     checked = model.check_rows([[10**309], [-(10**400)], *([[largest * 1.01]] if dtype != "float64" else [])])
     assert {reject.rule for reject in checked.rejects} == {"out_of_range"}
     assert len(checked.accepted) == 0
@@ -96,9 +97,22 @@ def test_a_value_of_another_type_is_refused(dtype, value, expected):
     assert checked.accepted.tolist() == [1]
 
 
-@pytest.mark.parametrize("dtype", [*LIMITS, *LARGEST, "bool", "str"])
+@pytest.mark.parametrize("dtype", LARGEST)
+def test_null_in_an_array_of_floats_is_nan(dtype):
+    """A model of arrays that takes NaN can be sent one, and NaN's refusal says how (MLServer's issue 1154)."""
+    found = contract(dtype, 2).check_rows([[1.5, None], [None, None], [2.5, 3.5]]).rows.matrix
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, np.array([[1.5, np.nan], [np.nan, np.nan], [2.5, 3.5]], dtype))
+    again = contract(dtype, 2).to_rows(Rows(matrix=found))
+    assert again == [[1.5, None], [None, None], [2.5, 3.5]]
+    reject = contract(dtype, 2).check_rows([[None, math.nan]]).rejects[0]
+    assert (reject.column, reject.rule) == ("[1]", "not_finite")
+    assert reject.expected == "a finite number, or null where it is missing"
+
+
+@pytest.mark.parametrize("dtype", [*LIMITS, "bool", "str"])
 def test_null_is_a_missing_value(dtype):
-    """An array has no optional places."""
+    """An array of anything but floats has no optional places."""
     assert contract(dtype, 1).check_rows([[None]]).rejects[0].rule == "missing"
     assert contract(dtype).check_rows([None]).rejects[0] == Reject(
         0, None, "missing", contract(dtype).check_rows([{}]).rejects[0].expected, "null"

@@ -24,9 +24,11 @@ from trifold.batch.schedule import Schedule
 from trifold.batch.score import Scorer
 from trifold.batch.statistics import Bins
 from trifold.batch.stores import open_store
+from trifold.contract.signature import Column
 from trifold.errors import JobError, TrifoldError
 from trifold.model import Model
 from trifold.packed import Packed, read_expected
+from trifold.rows import Array
 from trifold.settings import Settings
 from trifold.versions import load
 
@@ -73,9 +75,17 @@ def verify(jobs: Sequence[Job], environment: Mapping[str, str]) -> str:
 def example(model: Model, packed: Packed) -> pa.Table:
     """The input example as a table, its keys in the order of the rows."""
     rows = model.contract.check_rows(packed.input_example).rows
-    columns = rows.columns or dict(zip(model.contract.signature.names, np.asarray(rows.matrix).T, strict=True))
-    keys = [f"{number:06d}" for number in range(len(rows))]
-    return pa.table({KEY: keys, **{name: pa.array(values, from_pandas=True) for name, values in columns.items()}})
+    arrays = rows.columns.values() if rows.columns else np.asarray(rows.matrix).T
+    columns = {
+        column.name: _array(column, values)
+        for column, values in zip(model.contract.signature.columns, arrays, strict=True)
+    }
+    return pa.table({KEY: [f"{number:06d}" for number in range(len(rows))], **columns})
+
+
+def _array(column: Column, values: Array) -> pa.Array:
+    dtype = column.dtype
+    return pa.array(values, pa.timestamp(dtype.unit, "UTC") if dtype and dtype.zone else None, from_pandas=True)
 
 
 def testing(job: Job, files: str) -> Job:

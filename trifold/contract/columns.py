@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from trifold.contract.checked import Checked, Extra, Repeated, printable, settle, text
+from trifold.contract.readers import EXACT_FLOAT, Invalid, is_text
 from trifold.contract.signature import Column, Signature
-from trifold.contract.types import EXACT_FLOAT, OPTIONAL_READ, Invalid, is_text
 from trifold.errors import Reject
 from trifold.rows import Array, Rows
 
@@ -121,7 +121,7 @@ def _vector(column: Column, values: list[Any]) -> Array | None:
     dtype = kind.numpy if column.required else kind.optional
     if kind.name == "string" and not is_text(values if column.required else filter(None, values)):
         return None
-    if kind.numpy.kind not in "if":
+    if dtype.kind not in "iuf":
         array = np.array(values, dtype=dtype)
         if not column.required and kind.missing is not None:
             array[[value is None for value in values]] = kind.missing
@@ -146,7 +146,7 @@ def within(wide: Array, column: Column, missing: int) -> bool:
     kind = column.kind.numpy
     limits = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
     low, high = limits.min, limits.max
-    if kind.kind == "i" and not column.required:
+    if kind.kind in "iu" and not column.required:
         low, high = max(low, 1 - EXACT_FLOAT), min(high, EXACT_FLOAT - 1)
     return bool(low <= wide.min() and wide.max() <= high)
 
@@ -158,7 +158,7 @@ def read_values(column: Column, values: Sequence[Any]) -> tuple[Array, dict[int,
         The array of shape (values,), and why by position.
     """
     kind = column.kind
-    read = kind.read if column.required or column.depth else OPTIONAL_READ.get(kind.name, kind.read)
+    read = kind.read if column.required or column.depth else kind.read_optional
     for level in range(column.depth):
         read = _list_of(read, np.dtype(object) if level else kind.numpy)
     array = empty(column, len(values))

@@ -6,17 +6,18 @@ which something is unusual.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trifold.contract.checked import Checked, Extra, text
 from trifold.contract.columns import check_columns
+from trifold.contract.dtypes import Dtype
 from trifold.contract.profile import ImageInput, Profile
+from trifold.contract.readers import Invalid
 from trifold.contract.signature import Column, Param, Signature, parse
 from trifold.contract.tensors import check_tensor
-from trifold.contract.types import Invalid
 from trifold.errors import ParamsRefused, Reject
 from trifold.rows import Array, Rows
 
@@ -32,31 +33,46 @@ class Contract:
         signature: The input and output, as MLflow's signature has them.
         profile: What a signature cannot say; None for a model logged without `trifold.log_model`.
         document: MLflow's own signature, from which `signature` was read.
+        dtypes: How columns stood in the DataFrame at training, by name, as far as that was found out.
     """
 
     signature: Signature
     profile: Profile | None
     document: Mapping[str, Any]
+    dtypes: Mapping[str, Dtype] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, signature: Mapping[str, Any] | None, profile: Profile | None = None) -> "Contract":
+    def read(
+        cls,
+        signature: Mapping[str, Any] | None,
+        profile: Profile | None = None,
+        dtypes: Mapping[str, Dtype] | None = None,
+    ) -> "Contract":
         """The contract of a model from the signature in its MLmodel file and its profile.
+
+        Args:
+            signature: MLflow's.
+            profile: Ours; it knows the dtypes of the training data.
+            dtypes: What was found out of the columns' dtypes without a profile.
 
         Raises:
             SignatureError: No signature, or a type that no scikit-learn model takes.
         """
-        return cls(parse(signature), profile, dict(signature or {}))
+        known = {**(profile.dtypes if profile else {}), **(dtypes or {})}
+        return cls(parse(signature).narrow(known), profile, dict(signature or {}), known)
 
     def to_json(self) -> dict[str, Any]:
         """The contract as JSON values; `from_json` reads them without MLflow."""
         profile = self.profile.to_json() if self.profile else None
-        return {"signature": dict(self.document), "profile": profile}
+        dtypes = {name: asdict(dtype) for name, dtype in self.dtypes.items()}
+        return {"signature": dict(self.document), "profile": profile, "dtypes": dtypes}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Contract":
         """Read what `to_json` gave."""
         profile = document["profile"]
-        return cls.read(document["signature"], Profile.from_json(profile) if profile else None)
+        dtypes = {name: Dtype.from_json(dtype) for name, dtype in document["dtypes"].items()}
+        return cls.read(document["signature"], Profile.from_json(profile) if profile else None, dtypes)
 
     @property
     def image(self) -> ImageInput | None:
@@ -67,6 +83,11 @@ class Contract:
     def takes_tables(self) -> bool:
         """Whether its rows have columns, as those of a table do; a tensor has none."""
         return self.signature.tensor is None
+
+    @property
+    def times(self) -> set[str]:
+        """Names of the columns of times."""
+        return {column.name for column in self.signature.columns if column.kind.name == "datetime"}
 
     def check_rows(self, rows: Sequence[Any], extra: Extra = "refuse") -> Checked:
         """Check decoded JSON rows: objects by column, or lists for a tensor and for columns without names."""
@@ -112,7 +133,7 @@ class Contract:
     def to_rows(self, rows: Rows) -> list[Any]:
         """Rows as JSON values that `check_rows` accepts again."""
         if rows.matrix is not None and self.signature.tensor is not None:
-            return list(rows.matrix.tolist())
+            return list(_without_nan(rows.matrix).tolist())
         columns = [
             [_write(column, value) for value in array]
             for column, array in zip(self.signature.columns, self._arrays(rows), strict=True)
@@ -126,11 +147,20 @@ class Contract:
         return rows.columns.values() if rows.columns is not None else list(np.asarray(rows.matrix).T)
 
 
+def _without_nan(matrix: Array) -> Array:
+    missing = matrix != matrix
+    if not missing.any():
+        return matrix
+    objects = matrix.astype(object)
+    objects[missing] = None
+    return objects
+
+
 def _write(column: Column, value: Any) -> Any:
     if column.depth and value is not None:
         inner = Column(column.name, column.kind, True, column.depth - 1, column.label)
         return [_write(inner, item) for item in value]
-    if value is None or value != value or (isinstance(value, np.datetime64) and np.isnat(value)):
+    if value is None or value != value:  # NaN and NaT are not equal to themselves
         return None
     return column.kind.write(value)
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trifold.contract.dtypes import Dtype
 from trifold.errors import ProfileError
 from trifold.likeness import Likeness
 
@@ -38,6 +39,7 @@ class Feature:
         maximum: Greatest value seen or allowed in a form; refuses nothing.
         statistics: Of the training data: missing (share), and mean, std and quantiles of a number,
             or counts of a category.
+        dtype: How the column stood in the DataFrame at training.
     """
 
     title: str | None = None
@@ -46,6 +48,7 @@ class Feature:
     minimum: float | None = None
     maximum: float | None = None
     statistics: Mapping[str, Any] = field(default_factory=dict)
+    dtype: Dtype | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,11 @@ class Profile:
     image: ImageInput | None = None
     features: Mapping[str, Feature] = field(default_factory=dict)
 
+    @property
+    def dtypes(self) -> dict[str, Dtype]:
+        """How the columns stood in the DataFrame at training, as far as the profile says."""
+        return {name: feature.dtype for name, feature in self.features.items() if feature.dtype}
+
     def to_json(self) -> dict[str, Any]:
         """The profile as JSON values, with the number of its format."""
         return {"format": FORMAT, **asdict(self)}
@@ -169,8 +177,10 @@ def read(artifact: Path) -> Profile | None:
 
 def _feature(value: Mapping[str, Any]) -> Feature:
     fields = dict(value)
-    choices = fields.pop("choices", None)
-    return Feature(choices=None if choices is None else tuple(choices), **fields)
+    choices, dtype = fields.pop("choices", None), fields.pop("dtype", None)
+    return Feature(
+        choices=None if choices is None else tuple(choices), dtype=dtype and Dtype.from_json(dtype), **fields
+    )
 
 
 def _image(value: Mapping[str, Any]) -> ImageInput:

@@ -5,17 +5,26 @@ Source of the format: the `signature` of an MLmodel file, as mlflow.types.schema
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from trifold.contract.types import TYPES, ColumnType, Invalid
+from trifold.contract.dtypes import UNTOLD, Dtype, settle_kind
+from trifold.contract.readers import Invalid
+from trifold.contract.types import TYPES, ColumnType
 from trifold.errors import SignatureError
 
 PARTS = ("inputs", "outputs", "params")
 TENSOR_KINDS = "fiubU"
+UNTYPED = {
+    "any": " (MLflow writes it where no row of the example has a value in the column, or where it has no type for the "
+    "values, as for unsigned 64-bit integers; log the model with rows that have values, of a type below)",
+    "object": " (it holds objects; give each of their names a column of its own)",
+    "map": " (it holds objects; give each of their names a column of its own)",
+}
+"""Types of MLflow's that are none of a value's, and what to do about them."""
 LARGEST_ITEM = 8
 """Bytes; a longer float has no JSON that keeps its value."""
 
@@ -30,6 +39,7 @@ class Column:
         required: Whether each row must have a value.
         depth: 0 for a value, 1 for a list of values, 2 for a list of lists …
         label: Its name in a DataFrame, where it may be a number.
+        dtype: How it stood in the DataFrame at training; None where nobody knows.
     """
 
     name: str
@@ -37,6 +47,7 @@ class Column:
     required: bool
     depth: int = 0
     label: str | int = ""
+    dtype: Dtype | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,14 @@ class Signature:
     @cached_property
     def all_doubles(self) -> bool:
         """Whether rows are kept as one matrix of float64."""
-        return all(column.kind.name == "double" and not column.depth for column in self.columns)
+        return all(
+            column.kind.name == "double" and column.kind.numpy == np.float64 and not column.depth
+            for column in self.columns
+        )
+
+    def narrow(self, dtypes: Mapping[str, Dtype]) -> "Signature":
+        """The signature with what is known of the columns at training; what contradicts it is not taken."""
+        return replace(self, columns=tuple(_narrow(column, dtypes.get(column.name)) for column in self.columns))
 
 
 def parse(document: Mapping[str, Any] | None) -> Signature:
@@ -123,26 +141,49 @@ def _signature(inputs: Any, outputs: Any, specs: Any) -> Signature:
 
 def _column(spec: Mapping[str, Any], position: int, named: bool) -> Column:
     label = spec["name"] if named else position
+    if isinstance(label, list):
+        raise SignatureError(
+            f"A column has a name of several levels, {label}, which no JSON and no table has; give it one, "
+            "X.columns = X.columns.map('_'.join), and fit again."
+        )
     kind, depth = spec, 0
     while kind["type"] == "array":
         kind, depth = kind["items"], depth + 1
     if kind["type"] not in TYPES:
         raise SignatureError(
-            f"Column {label!r} has type {kind['type']!r}, which no scikit-learn model takes; "
-            f"use one of {', '.join(TYPES)} or a list of one."
+            f"Column {label!r} has type {kind['type']!r}, which no scikit-learn model takes"
+            f"{UNTYPED.get(kind['type'], '')}; use one of {', '.join(TYPES)} or a list of one."
         )
     return Column(str(label), TYPES[kind["type"]], spec.get("required", True), depth, label)
+
+
+def _narrow(column: Column, dtype: Dtype | None) -> Column:
+    if dtype is None:
+        return column
+    if column.depth:
+        return replace(column, dtype=dtype if dtype.items in ("list", "ndarray") else None)
+    kind = settle_kind(column.kind, dtype)
+    if kind is None:
+        return column
+    if dtype.missing == UNTOLD and not column.required:
+        words = f"{kind.expected}; what stood for a missing one at training is not known"
+        return replace(column, kind=replace(kind, expected=words), dtype=dtype, required=True)
+    return replace(column, kind=kind, dtype=dtype)
 
 
 def _tensor(inputs: list[Mapping[str, Any]]) -> Tensor:
     if len(inputs) > 1 or "name" in inputs[0]:
         raise SignatureError(
-            "The signature has named tensors, which no scikit-learn model takes; log it with one array or a DataFrame."
+            "The signature has an array for each column, which no scikit-learn model takes; log the model with "
+            "input_example=pd.DataFrame(example), or with one array."
         )
     spec = inputs[0]["tensor-spec"]
     dtype, shape = np.dtype(spec["dtype"]), tuple(spec["shape"])
     if dtype.kind not in TENSOR_KINDS or (dtype.kind == "f" and dtype.itemsize > LARGEST_ITEM):
-        raise SignatureError(f"A tensor of type {dtype} cannot be sent as JSON; use float64, an integer type or bool.")
+        raise SignatureError(
+            f"A tensor of type {dtype} cannot be sent as JSON; use float64, an integer type or bool, or log the model "
+            "with columns, pd.DataFrame(X)."
+        )
     if not shape or shape[0] != -1 or any(size < 1 for size in shape[1:]):
         raise SignatureError(
             f"The tensor's shape is {shape}; the first size must be -1 (rows) and each other a fixed number."

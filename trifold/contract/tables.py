@@ -12,8 +12,8 @@ from pyarrow import types
 
 from trifold.contract.checked import Checked, Extra, settle, text
 from trifold.contract.columns import empty, read_values, within
+from trifold.contract.readers import EXACT_FLOAT, Invalid
 from trifold.contract.signature import Column, Signature
-from trifold.contract.types import EXACT_FLOAT, Invalid
 from trifold.errors import ColumnsMissing, ColumnsRepeated, ColumnsUnknown, Reject, SignatureError
 from trifold.rows import Array
 
@@ -90,9 +90,9 @@ def _read(column: Column, values: pa.Array) -> tuple[Array, Sequence[tuple[int, 
 def _cast(column: Column, values: pa.Array) -> Array | None:
     """The column as the model takes it, with zeros where it cannot say missing; None: look at single values."""
     kind = column.kind
-    if column.depth or not _may_cast(kind.name, values.type):
-        return None
     dtype = kind.numpy if column.required else kind.optional
+    if column.depth or kind.single or not _may_cast(column, values.type):
+        return None
     try:
         wide = _converted(values, pa.type_for_alias(WIDE.get(kind.name, kind.arrow)))
         if column.required and dtype.kind in "bi":
@@ -111,8 +111,9 @@ def _cast(column: Column, values: pa.Array) -> Array | None:
     return array
 
 
-def _may_cast(name: str, source: pa.DataType) -> bool:
+def _may_cast(column: Column, source: pa.DataType) -> bool:
     """Whether Arrow's cast means what JSON means: no text for numbers, no numbers for booleans."""
+    name = column.kind.name
     if types.is_null(source):
         return True
     if name in WIDE:
@@ -122,7 +123,9 @@ def _may_cast(name: str, source: pa.DataType) -> bool:
     if name == "binary":
         return _is_binary(source)
     if name == "datetime":
-        return bool(types.is_timestamp(source) or types.is_date(source))
+        zoned, whole_days = (column.dtype.zone, column.dtype.items == "date") if column.dtype else (None, False)
+        dated = bool(types.is_date(source)) and not zoned
+        return dated or bool(types.is_timestamp(source) and not whole_days and (source.tz or not zoned))
     return bool(types.is_boolean(source))
 
 
@@ -138,7 +141,7 @@ def _converted(values: pa.Array, target: pa.DataType) -> pa.Array:
     if types.is_decimal(source) and types.is_floating(target):
         return values.cast(pa.string()).cast(target)  # the direct cast is wrong in the last bits; text is read exactly
     to_whole = types.is_floating(source) and types.is_integer(target)
-    if to_whole and pc.any(pc.greater(pc.abs(values), EXACT_FLOAT)).as_py():
+    if to_whole and pc.any(pc.greater_equal(pc.abs(values), EXACT_FLOAT)).as_py():
         raise pa.ArrowInvalid("The last digits of a whole number may be lost already.")
     return values.cast(target)
 

@@ -1,4 +1,7 @@
-"""Decoded JSON rows to a tensor: all at once, or row by row to find the place that is wrong."""
+"""Decoded JSON rows to a tensor: all at once, or row by row to find the place that is wrong.
+
+An array of floats says missing by NaN, which JSON writes as null; whether a model takes it the model decides.
+"""
 
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -7,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from trifold.contract.checked import Checked, text
+from trifold.contract.readers import Invalid, integer_reader, is_text, number_reader
 from trifold.contract.signature import Tensor
-from trifold.contract.types import TYPES, Invalid, integer_reader, is_text, number_reader
+from trifold.contract.types import TYPES
 from trifold.errors import Reject
 from trifold.rows import Array, Rows
 
+NAN = float("nan")
 PLAIN: dict[str, set[type]] = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}, "U": {str}}
 KIND = {"f": "double", "i": "long", "u": "long", "b": "boolean", "U": "string"}
 
@@ -44,6 +49,9 @@ def _tensor_at_once(tensor: Tensor, rows: Sequence[Any]) -> Array | None:
         if set(map(type, level)) - {list} or set(map(len, level)) - {size}:
             return None
         level = list(chain.from_iterable(level))
+    missing = level.count(None) if tensor.dtype.kind == "f" else 0
+    if missing:
+        level = [NAN if value is None else value for value in level]
     if set(map(type, level)) - PLAIN[tensor.dtype.kind] or (tensor.dtype.kind == "U" and not is_text(level)):
         return None
     dtype = _tensor_dtype(tensor)
@@ -54,7 +62,10 @@ def _tensor_at_once(tensor: Tensor, rows: Sequence[Any]) -> Array | None:
         return None
     if wide and len(flat):
         limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-        if not (limits.min <= flat.min() and flat.max() <= limits.max):  # NaN fails both
+        known = flat[flat == flat]
+        if len(flat) - len(known) != missing:
+            return None
+        if len(known) and not (limits.min <= known.min() and known.max() <= limits.max):
             return None
     return flat.astype(dtype, copy=False).reshape(len(rows), *tensor.shape)
 
@@ -94,6 +105,8 @@ def _read_level(tensor: Tensor, read: Callable[[Any], Any], value: Any, path: st
             raise BadPlace(path, "shape", f"a list of shape {list(tensor.shape[depth:])}", value)
         below = (_read_level(tensor, read, item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value))
         return list(chain.from_iterable(below))
+    if value is None and tensor.dtype.kind == "f":
+        return [NAN]
     if value is None:
         raise BadPlace(path, "missing", TYPES[KIND[tensor.dtype.kind]].expected, value)
     try:

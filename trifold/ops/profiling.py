@@ -16,6 +16,7 @@ from trifold import pictures
 from trifold.contract.contract import Contract
 from trifold.contract.profile import FILE, REFERENCE_FILE, Feature, ImageInput, Profile, Sample
 from trifold.errors import ProfileError
+from trifold.frames import read_dtype
 from trifold.likeness import Likeness
 from trifold.model import label
 from trifold.picture_files import PNG_MAGIC
@@ -63,14 +64,14 @@ def features(X: Any, given: Mapping[str, Feature]) -> dict[str, Feature]:
     """What is known of each column of a DataFrame: what was given, and for the rest what the data shows.
 
     Raises:
-        ProfileError: A column is given that `X` does not have.
+        ProfileError: A column is given that `X` does not have, or one of `X` has a dtype that no server can make.
     """
     if not isinstance(X, pd.DataFrame):
         return dict(given)
     unknown = sorted(set(given) - set(map(str, X.columns)))
     if unknown:
         raise ProfileError(f"features names {', '.join(unknown)}, which X has no column for.")
-    return {str(column): _feature(X[column], given.get(str(column), Feature())) for column in X.columns}
+    return {str(column): _feature(column, X[column], given.get(str(column), Feature())) for column in X.columns}
 
 
 def require_fit(profile: Profile, model: Any, contract: Contract) -> None:
@@ -124,7 +125,13 @@ def _require_classes(words: Mapping[str, str], model: Any) -> None:
         raise ProfileError(f"classes has words for {', '.join(unknown)}; the model's classes are {', '.join(known)}.")
 
 
-def _feature(values: pd.Series, given: Feature) -> Feature:
+def _feature(column: Any, values: pd.Series, given: Feature) -> Feature:
+    dtype = read_dtype(values)
+    if dtype is None:
+        raise ProfileError(
+            f"X[{column!r}] is {values.dtype}, which a server cannot make from a request; fit the model on types of "
+            "numpy's or pandas' own, such as X.convert_dtypes(dtype_backend='numpy_nullable'), and log it with those."
+        )
     statistics: dict[str, Any] = {"missing": float(values.isna().mean())}
     known = values.dropna()
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
@@ -144,11 +151,14 @@ def _feature(values: pd.Series, given: Feature) -> Feature:
         minimum=given.minimum if given.minimum is not None else minimum,
         maximum=given.maximum if given.maximum is not None else maximum,
         statistics=statistics,
+        dtype=dtype,
     )
 
 
 def _write_reference(file: Path, X: Any) -> None:
     """A sample of the training data; of an array without what only costs room, which is megabytes for 4,096 columns."""
+    if isinstance(X, pd.Series):
+        X = X.to_frame("0" if X.name is None else X.name)
     if isinstance(X, pd.DataFrame):
         sample = X.sample(min(len(X), REFERENCE_ROWS), random_state=0)
         sample.columns = sample.columns.map(str)
