@@ -17,7 +17,8 @@ from trifold import pictures
 from trifold.contract.contract import Contract
 from trifold.contract.profile import Feature, ImageInput, Profile
 from trifold.errors import ProfileError, UntrustedModel
-from trifold.ops import profiling
+from trifold.ops import originals, profiling
+from trifold.ops.originals import write_originals
 from trifold.rows import Array
 from trifold.trust import TRUSTED
 
@@ -42,6 +43,7 @@ def log_model(
     note: str | None = None,
     image: ImageInput | None = None,
     samples: Mapping[str, bytes] | None = None,
+    answers: bool = True,
     trusted: Sequence[str] = (),
     extra_requirements: Sequence[str] = (),
     **options: Any,
@@ -67,6 +69,9 @@ def log_model(
         image: Size and mode of the pictures that `X` holds, a picture a row (see `read_pictures`); with it servers take
             picture files, and warn of one that is nothing like `X`.
         samples: PNG or JPEG files that the page offers to try, by title.
+        answers: Keep at most 200 rows of `X` as they are, and the model's own answers to them, with which servers are
+            compared before they go live; False where no row may leave the training's place. A sample of `X` for
+            statistics is kept all the same.
         trusted: Names of types beyond scikit-learn's that you vouch for.
         extra_requirements: What the model needs beyond scikit-learn, numpy, scipy, pandas and skops.
         options: Passed on to `mlflow.sklearn.log_model`.
@@ -101,6 +106,8 @@ def log_model(
     )
     profiling.require_fit(profile, model, contract)
     with tempfile.TemporaryDirectory() as folder:
+        if answers:
+            write_originals(Path(folder) / originals.FILE, model, X, EXAMPLE_ROWS)
         files = profiling.write(Path(folder), profile, X, samples)
         info: ModelInfo = mlflow.sklearn.log_model(
             model,
