@@ -9,9 +9,11 @@ see trifold/faults.py.
 import pickle
 import zipfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from trifold.distributions import DISTRIBUTIONS, without_programs
 from trifold.errors import ArtifactError, TrifoldError, UntrustedModel, first_line
 from trifold.faults import faults
 
@@ -20,12 +22,36 @@ _GAUSSIAN_KERNELS = (
     "Product", "RationalQuadratic", "RBF", "Sum", "WhiteKernel",
 )  # fmt: skip
 # What a search remembers of how it searched; nothing of it is called to predict.
-_SPLITTERS = ("GroupKFold", "KFold", "RepeatedKFold", "RepeatedStratifiedKFold", "StratifiedKFold", "TimeSeriesSplit")
+_SEARCHES = ("HalvingGridSearchCV", "HalvingRandomSearchCV")
+_SPLITTERS = (
+    "GroupKFold", "GroupShuffleSplit", "KFold", "LeaveOneGroupOut", "LeaveOneOut", "LeavePGroupsOut", "LeavePOut",
+    "PredefinedSplit", "RepeatedKFold", "RepeatedStratifiedKFold", "ShuffleSplit", "StratifiedGroupKFold",
+    "StratifiedKFold", "StratifiedShuffleSplit", "TimeSeriesSplit",
+)  # fmt: skip
 _METRICS = {
-    "classification": ("accuracy_score", "balanced_accuracy_score", "f1_score", "precision_score", "recall_score"),
-    "ranking": ("average_precision_score", "roc_auc_score"),
-    "regression": ("mean_absolute_error", "mean_squared_error", "r2_score", "root_mean_squared_error"),
-}
+    "_classification": (
+        "accuracy_score", "balanced_accuracy_score", "brier_score_loss", "cohen_kappa_score", "d2_brier_score",
+        "d2_log_loss_score", "f1_score", "fbeta_score", "hamming_loss", "hinge_loss", "jaccard_score", "log_loss",
+        "matthews_corrcoef", "precision_score", "recall_score", "zero_one_loss",
+    ),
+    "_ranking": (
+        "average_precision_score", "dcg_score", "label_ranking_average_precision_score", "ndcg_score", "roc_auc_score",
+        "top_k_accuracy_score",
+    ),
+    "_regression": (
+        "d2_absolute_error_score", "d2_pinball_score", "d2_tweedie_score", "explained_variance_score", "max_error",
+        "mean_absolute_error", "mean_absolute_percentage_error", "mean_gamma_deviance", "mean_pinball_loss",
+        "mean_poisson_deviance", "mean_squared_error", "mean_squared_log_error", "mean_tweedie_deviance",
+        "median_absolute_error", "r2_score", "root_mean_squared_error", "root_mean_squared_log_error",
+    ),
+    "_scorer": ("negative_likelihood_ratio", "positive_likelihood_ratio"),
+    "cluster._supervised": (
+        "adjusted_mutual_info_score", "adjusted_rand_score", "completeness_score", "fowlkes_mallows_score",
+        "homogeneity_score", "mutual_info_score", "normalized_mutual_info_score", "rand_score", "v_measure_score",
+    ),
+}  # fmt: skip
+# What a column selector was told to look for; they hold nothing, and nothing can be made of them.
+_ABSTRACT = ("builtins.object", "numpy.floating", "numpy.integer", "numpy.number")
 _DISTANCES = ("Chebyshev", "Euclidean", "Hamming", "Haversine", "Manhattan", "Minkowski")
 
 TRUSTED = frozenset(
@@ -41,11 +67,19 @@ TRUSTED = frozenset(
         "sklearn._loss.loss.HalfTweedieLossIdentity",
         "sklearn.calibration._CalibratedClassifier",
         "sklearn.calibration._SigmoidCalibration",
+        "sklearn.calibration._TemperatureScaling",
+        "sklearn.compose._column_transformer.make_column_selector",  # called by fit alone
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.feature_selection._mutual_info.mutual_info_classif",
+        "sklearn.feature_selection._mutual_info.mutual_info_regression",
         "sklearn.feature_selection._univariate_selection.chi2",
         "sklearn.feature_selection._univariate_selection.f_classif",
+        "sklearn.feature_selection._univariate_selection.f_oneway",
         "sklearn.feature_selection._univariate_selection.f_regression",
+        "sklearn.feature_selection._univariate_selection.r_regression",
         "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+        "sklearn.impute._iterative.IterativeImputer",  # experimental, which skops' own list leaves out
+        "sklearn.impute._iterative._ImputerTriplet",  # a named tuple
         "sklearn.metrics._scorer._CurveScorer",
         "sklearn.metrics._scorer._PassthroughScorer",
         "sklearn.metrics._scorer._Scorer",
@@ -60,9 +94,12 @@ TRUSTED = frozenset(
         "sklearn.utils._metadata_requests.MethodMetadataRequest",
         "sklearn.utils.validation.check_array",  # inside HistGradientBoosting with categories
         *(f"sklearn.gaussian_process.kernels.{name}" for name in _GAUSSIAN_KERNELS),
-        *(f"sklearn.metrics._{module}.{name}" for module, names in _METRICS.items() for name in names),
+        *(f"sklearn.metrics.{module}.{name}" for module, names in _METRICS.items() for name in names),
+        *(f"sklearn.model_selection._search_successive_halving.{name}" for name in _SEARCHES),
         *(f"sklearn.model_selection._split.{name}" for name in _SPLITTERS),
         *(f"sklearn.metrics._dist_metrics.{name}Distance{bits}" for name in _DISTANCES for bits in ("32", "64")),
+        *_ABSTRACT,
+        *DISTRIBUTIONS,
     }
 )
 """Types and functions beyond skops' own defaults, each read and found to run nothing that it is given."""
@@ -93,10 +130,12 @@ def load_estimator(path: Path, file_format: str, *, trusted: Sequence[str] = (),
 
     try:
         _require_plain_zip(path)
-        unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - TRUSTED - set(trusted))
+        types = set(skops.io.get_untrusted_types(file=path))
+        unknown = sorted(types - TRUSTED - set(trusted))
         if unknown:
             raise UntrustedModel(f"The model holds types that are not trusted: {', '.join(unknown)}.", unknown)
-        estimator = skops.io.load(path, trusted=sorted(TRUSTED | set(trusted)))
+        with without_programs() if types & DISTRIBUTIONS else nullcontext():
+            estimator = skops.io.load(path, trusted=sorted(TRUSTED | set(trusted)))
         fault = next(faults(estimator), None)
     except TrifoldError:
         raise

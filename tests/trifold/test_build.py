@@ -176,7 +176,7 @@ class TestWhole:
 import json, sys
 from pathlib import Path
 from trifold.ops import packaging, registry
-from trifold.ops.check import Report
+from trifold.ops.findings import Report
 from trifold.packed import Packed
 fields = json.loads(Path({str(order)!r}).read_text())
 fields |= {{name: tuple(fields[name]) for name in ("blocks", "input_example", "trusted")}}

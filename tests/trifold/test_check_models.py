@@ -17,8 +17,10 @@ from trifold import digest
 from trifold.contract.contract import Contract
 from trifold.model import Model, load
 from trifold.ops import artifact as artifacts
+from trifold.ops import example as examples
 from trifold.ops import registry as registries
-from trifold.ops.check import MODES, check
+from trifold.ops.check import check
+from trifold.ops.findings import MODES
 from trifold.ops.packaging import build
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -26,6 +28,8 @@ import models  # found beside this file in every worker and by mlflow alike
 
 PINNED = [f"{name}=={sys.modules[name].__version__}" for name in ("numpy", "pandas")]
 REQUIREMENTS = [*PINNED, "scikit-learn", "skops"]
+PICKLED = {"serialization_format": "cloudpickle"}
+"""What nobody vouches for is not loaded, so that nothing slow is done."""
 
 
 def log(name, estimator, X, **options):
@@ -191,6 +195,72 @@ def test_another_flavor_is_no(registry):
     assert "python_function" in noes(report)["format"].says
 
 
+def test_a_model_of_autologs_is_told_all_at_once(registry):
+    """It took two rounds: first a pickle, then no example; and the line that mends both was not named."""
+    estimator, X, _ = models.search()
+    mlflow.sklearn.autolog(registered_model_name="autologged", silent=True)
+    try:
+        with mlflow.start_run():
+            estimator.fit(X, models.label(X))
+    finally:
+        mlflow.sklearn.autolog(disable=True)
+    report = check(registries.pin("autologged/latest"))
+    found = noes(report)
+    assert {"format", "example"} <= set(found)
+    lines = "\n".join(found["format"].fix)
+    assert "mlflow.sklearn.autolog(log_models=False)" in lines
+    assert "trifold.log_model(model, X, registered_model_name='autologged'" in lines
+    assert "log_input_examples=True, serialization_format='skops'" in lines
+    assert "trifold check autologged/1 --allow-pickle" in lines
+    assert {"requirements", "signature"} <= {one.subject for one in report.findings if one.verdict == "yes"}
+
+
+def test_what_is_wrong_is_said_in_one_round(registry, tmp_path):
+    """Format, packages, code and signature are looked at together: four rounds of logging again are an afternoon."""
+    X = models.numbers()
+    pin = log(
+        "all-wrong", models.MeanOfBatch().fit(X, models.label(X)), X, serialization_format="cloudpickle",
+        signature=False, code_paths=[str(Path(__file__).parent / "models.py")],
+        pip_requirements=["starlette==0.27.0", "cloudpickle"],
+    )  # fmt: skip
+    found = noes(check(pin))
+    assert {"format", "code", "requirements", "signature"} <= set(found)
+    assert "models.py" in found["code"].says
+    assert "although" in found["signature"].says or "though" in found["signature"].says
+    assert "code_paths=['models.py']" in found["format"].fix[0]
+
+
+def test_an_estimator_that_has_no_predict_is_said_to_have_none(registry):
+    """It was "logged without a signature", with the advice to log it with an example, which it had."""
+    from sklearn.preprocessing import StandardScaler
+
+    X = models.numbers()
+    pin = log("scaler", StandardScaler().fit(X), X, signature=None)
+    assert "has no predict()" in noes(check(pin))["signature"].says
+
+
+def test_a_predict_fn_of_ones_own_is_told(registry):
+    """MLflow would answer with probabilities, Trifold answers with both."""
+    estimator, X, trusted = models.trees()
+    pin = log("probable", estimator, X, skops_trusted_types=trusted, pyfunc_predict_fn="predict_proba", **PICKLED)
+    [found] = [one for one in check(pin).findings if one.subject == "answers"]
+    assert found.verdict == "warn"
+    assert "predict_proba() (pyfunc_predict_fn)" in found.says
+
+
+def test_a_gap_that_no_row_of_the_example_has_is_warned_of(registry):
+    """Check said yes, and then every null was 422, though the model takes it."""
+    estimator, X, trusted = models.histogram_boosting()
+    whole = X.dropna()
+    pin = log("gapless", estimator, whole, skops_trusted_types=trusted)
+    report = check(pin)
+    [found] = [one for one in report.findings if one.subject == "missing"]
+    assert found.verdict == "warn"
+    assert "x0, x1, x2, x3, x4 and 1 more" in found.says
+    assert "X[X[name].isna()].head(1)" in found.fix[0]
+    assert any(one.subject == "commands" and one.verdict == "yes" for one in report.findings)
+
+
 def test_every_no_has_the_lines_that_mend_it(registry):
     """A no without a way out is of no use."""
     estimator, X, _ = models.trees()
@@ -206,5 +276,5 @@ def test_artifacts_example_fits_its_own_contract(registry):
     pin = log("posted", estimator, X, skops_trusted_types=trusted)
     found = artifacts.read(pin.folder)
     contract = Contract.read(found.signature)
-    rows = contract.to_rows(artifacts.example_rows(contract, found.example))
+    rows = contract.to_rows(examples.fit(examples.read(found.folder, found.example), contract).rows)
     assert not contract.check_rows(rows).rejects

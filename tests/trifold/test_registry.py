@@ -107,3 +107,44 @@ def test_a_fetch_that_was_cut_short_leaves_nothing_that_is_used(version, monkeyp
             registries.pin("/".join(version))
     assert not pin.folder.exists()
     assert registries.pin("/".join(version)).folder == pin.folder
+
+
+def test_latest_is_the_version_with_the_greatest_number(version):
+    """MLflow's own word for it; it is resolved once, as an alias is."""
+    name, number = version
+    found = mlflow.MlflowClient().get_model_version(name, number)
+    newer = mlflow.MlflowClient().create_model_version(name, found.source, found.run_id)
+    for address in (f"{name}/latest", f"models:/{name}/latest"):
+        pin = registries.pin(address)
+        assert (pin.version, pin.alias) == (str(newer.version), None)
+    with pytest.raises(RegistryError, match="no model 'nosuch'"):
+        registries.resolve("nosuch/latest")
+
+
+def test_a_logged_model_or_a_run_names_the_version_that_was_registered_from_it(version):
+    """MLflow's page shows these addresses, so they are what people paste."""
+    name, number = version
+    found = mlflow.MlflowClient().get_model_version(name, number)
+    model_id = found.model_id or found.source.rpartition("/")[2]
+    for address in (f"models:/{model_id}", model_id, f"runs:/{found.run_id}/model"):
+        with pytest.raises(RegistryError, match=f"it is registered: write {name}/{number}"):
+            registries.resolve(address)
+
+
+def test_a_logged_model_that_is_not_registered_says_how_to(registry):
+    """Only what is registered has a version, an alias and a tag for its digest."""
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    with mlflow.start_run():
+        info = trifold.log_model(LogisticRegression().fit(X, X[:, 0] > 0), X)
+    for address in (f"models:/{info.model_id}", f"runs:/{info.run_id}/model"):
+        with pytest.raises(RegistryError) as error:
+            registries.resolve(address)
+        assert f"mlflow.register_model('{address}', 'NAME')" in str(error.value)
+    with pytest.raises(RegistryError, match="is not registered"):
+        registries.resolve("m-" + "0" * 32)
+
+
+def test_a_stage_is_answered_with_the_alias_that_replaces_it(registry):
+    """Stages are gone from MLflow, and live on in scripts."""
+    with pytest.raises(RegistryError, match="write churn@production"):
+        registries.resolve("models:/churn/Production")

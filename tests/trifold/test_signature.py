@@ -112,6 +112,18 @@ def test_types_that_scikit_learn_does_not_take_are_refused(kind):
         read(ColSpec(kind, "x"))
 
 
+def test_a_type_that_mlflow_could_not_tell_says_when_that_happens():
+    """'any' is what MLflow writes for a column without a value; who reads "use float" of floats is at a loss."""
+    with pytest.raises(SignatureError, match="no row of the example has a value in the column"):
+        read(ColSpec(AnyType(), "x"))
+
+
+def test_names_of_several_levels_are_refused_with_the_line_that_makes_one():
+    """A pivoted DataFrame has them; a list is no name in JSON."""
+    with pytest.raises(SignatureError, match=r"map\('_'.join\)"):
+        parse({"inputs": json.dumps([{"type": "double", "name": ["a", "mean"], "required": True}])})
+
+
 def test_a_parameter_that_is_an_object_is_refused():
     """A parameter must be a value or a list of values."""
     params = ParamSchema([ParamSpec("p", Object([Property("x", "double")]), {"x": 1.0})])
@@ -122,7 +134,7 @@ def test_a_parameter_that_is_an_object_is_refused():
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        (TensorSpec(np.dtype("float64"), (-1, 3), "x"), "named tensors"),
+        (TensorSpec(np.dtype("float64"), (-1, 3), "x"), "an array for each column"),
         (TensorSpec(np.dtype("float64"), (3,)), "the first size must be -1"),
         (TensorSpec(np.dtype("float64"), (-1, -1)), "each other a fixed number"),
         (TensorSpec(np.dtype("float64"), (-1, 0)), "each other a fixed number"),

@@ -19,7 +19,8 @@ from trifold.contract import profile
 from trifold.contract.profile import Feature, ImageInput
 from trifold.errors import ProfileError, UntrustedModel
 from trifold.ops import registry as registries
-from trifold.ops.check import MODES, check
+from trifold.ops.check import check
+from trifold.ops.findings import MODES
 from trifold.pictures import PictureRefused
 
 

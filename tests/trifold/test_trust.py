@@ -12,22 +12,40 @@ import zipfile
 
 import numpy as np
 import pytest
+import scipy.stats
 import skops.io
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import (
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     IsolationForest,
     RandomForestClassifier,
 )
-from sklearn.linear_model import LogisticRegression
+from sklearn.experimental import enable_halving_search_cv, enable_iterative_imputer  # noqa: F401
+from sklearn.feature_selection import SelectKBest, mutual_info_classif
+from sklearn.impute import IterativeImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import fbeta_score, get_scorer_names, make_scorer
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
+    LeaveOneOut,
+    PredefinedSplit,
+    RandomizedSearchCV,
+    ShuffleSplit,
+    StratifiedShuffleSplit,
+)
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import all_estimators
 
 from trifold.errors import ArtifactError, UntrustedModel
+from trifold.ops import expected
 from trifold.trust import TRUSTED, load_estimator
 
 X = np.abs(np.random.default_rng(0).normal(size=(60, 4)))
@@ -291,3 +309,76 @@ def test_estimators_of_scikit_learn_load(tmp_path):
                 refused.add(name)
     assert refused <= {"BisectingKMeans", "FeatureAgglomeration"}
     assert loaded > 140
+
+
+def search(kind=GridSearchCV, parameters=None, **options):
+    """A search over a linear model, not fitted: what it remembers is there all the same."""
+    return kind(LogisticRegression(), parameters or {"C": [1, 2]}, **options)
+
+
+OWN = {
+    "make_column_selector": make_pipeline(
+        make_column_transformer((StandardScaler(), make_column_selector(pattern="a", dtype_include=np.number))), Ridge()
+    ),
+    "selector of several": make_column_selector(dtype_include=["number", object, bool], dtype_exclude=np.integer),
+    "_TemperatureScaling": CalibratedClassifierCV(LogisticRegression(), method="temperature").fit(X, Y),
+    "ShuffleSplit": search(cv=ShuffleSplit(2)),
+    "StratifiedShuffleSplit": search(cv=StratifiedShuffleSplit(2)),
+    "LeaveOneOut": search(cv=LeaveOneOut()),
+    "PredefinedSplit": search(cv=PredefinedSplit([0, 1])),
+    "HalvingGridSearchCV": search(HalvingGridSearchCV),
+    "HalvingRandomSearchCV": search(HalvingRandomSearchCV, {"C": scipy.stats.loguniform(1, 10)}),
+    "mutual_info_classif": make_pipeline(SelectKBest(mutual_info_classif, k=2), LogisticRegression()).fit(X, Y),
+    "IterativeImputer": make_pipeline(IterativeImputer(), LogisticRegression()).fit(X, Y),
+    "make_scorer": search(scoring=make_scorer(fbeta_score, beta=2)),
+    "loguniform": search(RandomizedSearchCV, {"C": scipy.stats.loguniform(1, 10)}),
+    "uniform": search(RandomizedSearchCV, {"C": scipy.stats.uniform(1, 10), "tol": scipy.stats.expon()}),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_what_is_scikit_learns_own_loads(tmp_path, name):
+    """It was refused with the advice to use scikit-learn's own types."""
+    load_estimator(dumped(tmp_path / "model.skops", OWN[name]), "skops")
+
+
+def test_a_search_by_any_of_scikit_learns_scores_loads(tmp_path):
+    """neg_log_loss and neg_mean_absolute_percentage_error are as common as accuracy."""
+    from sklearn.metrics import get_scorer
+
+    scores = [get_scorer(name) for name in get_scorer_names()]
+    load_estimator(dumped(tmp_path / "model.skops", scores), "skops")
+
+
+def hostile_distribution(path, marker):
+    """A search whose distribution holds program text, which scipy runs as soon as it is told its state."""
+    out = dumped(path, search(RandomizedSearchCV, {"C": scipy.stats.uniform(1, 10)}))
+    with zipfile.ZipFile(out) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    schema = members["schema.json"].decode()
+    own = scipy.stats.uniform._parse_arg_template
+    evil = f"import pathlib\npathlib.Path({str(marker)!r}).touch()\n{own}"
+    for text in (json.dumps(own), json.dumps(json.dumps(own))):
+        schema = schema.replace(text, json.dumps(evil) if text == json.dumps(own) else json.dumps(json.dumps(evil)))
+    assert "touch" in schema
+    with zipfile.ZipFile(out, "w") as file:
+        for name, content in {**members, "schema.json": schema.encode()}.items():
+            file.writestr(name, content)
+    return out
+
+
+def test_a_distributions_program_text_is_not_run(tmp_path, monkeypatch):
+    """Scipy's distributions run text out of their state; a search needs none of it to predict."""
+    marker = tmp_path / "evil-was-here"
+    path = hostile_distribution(tmp_path / "model.skops", marker)
+    skops.io.load(path, trusted=sorted(TRUSTED))
+    assert marker.exists()  # that is what loading it as skops does would run
+    marker.unlink()
+    found = load_estimator(path, "skops")
+    assert not marker.exists()
+    assert 1 <= found.param_distributions["C"].rvs() <= 11
+    own = scipy.stats._distn_infrastructure.rv_generic
+    monkeypatch.setattr(own, "__setstate__", own.__setstate__)  # the script sets it for good, in a process of its own
+    load = {"file": path.name, "format": "skops", "code": None, "trusted": sorted(TRUSTED)}
+    expected.load(tmp_path, load)
+    assert not marker.exists()

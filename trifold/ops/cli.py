@@ -17,7 +17,7 @@ from trifold.ops.cli_batch import Namespace
 from trifold.ops.terminal import console, print_line, print_report, print_table, step
 
 if TYPE_CHECKING:  # a command imports them when it needs them: MLflow alone takes a second
-    from trifold.ops.check import Report
+    from trifold.ops.findings import Report
     from trifold.ops.images import Image
     from trifold.ops.packaging import Built
 
@@ -29,7 +29,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-Address = Annotated[str, typer.Argument(metavar="MODEL", help="churn@champion, churn/3, or the same after models:/")]
+Address = Annotated[
+    str, typer.Argument(metavar="MODEL", help="churn@champion, churn/3, churn/latest, or models:/ before it")
+]
 Trust = Annotated[
     list[str],
     typer.Option("--trust", metavar="TYPE", help="Vouch for a type, by its full name; repeat for more."),
@@ -37,6 +39,9 @@ Trust = Annotated[
 Pickle = Annotated[
     bool,
     typer.Option("--allow-pickle", help="Vouch for a pickle: loading it runs whatever its author wrote."),
+]
+Deep = Annotated[
+    bool, typer.Option("--deep", help="Compare answers with MLflow's pyfunc, for the example and 200 rows like it.")
 ]
 Port = Annotated[int, typer.Option(metavar="PORT", min=1, max=65535, help="Port to listen on.")]
 Host = Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")]
@@ -58,10 +63,15 @@ def _commands() -> None:
     """A model from MLflow's registry as a web service, a batch job and a stream consumer."""
 
 
-@app.command(epilog="Example: [bold]trifold check churn@champion[/bold]")
-def check(model: Address, trust: Trust = [], allow_pickle: Pickle = False) -> None:  # noqa: B006 - typer's way
+@app.command(epilog="Example: [bold]trifold check churn@champion --deep[/bold]")
+def check(
+    model: Address,
+    trust: Trust = [],  # noqa: B006 - typer's way
+    allow_pickle: Pickle = False,
+    deep: Deep = False,
+) -> None:
     """Say whether a registered model will work, in each mode, and what mends it. Exit code 1 if in none."""
-    report = _check(model, trust, allow_pickle)
+    report = _check(model, trust, allow_pickle, deep=deep)
     print_report(report)
     if report.failed:
         raise typer.Exit(1)
@@ -218,15 +228,20 @@ def _sentence(error: TrifoldError | OSError) -> str:
     return f"{error.strerror}: {error.filename}; allow it, or set TRIFOLD_HOME elsewhere."
 
 
-def _check(model: str, trust: list[str], allow_pickle: bool) -> "Report":
+def _check(model: str, trust: list[str], allow_pickle: bool, *, deep: bool | None = None) -> "Report":
+    """Check a model; deep: whether answers are compared with MLflow's pyfunc, None: if it was logged plainly."""
     with step("registry") as said:
         from trifold.ops import registry
-        from trifold.ops.check import MODES, check
+        from trifold.ops.check import check
+        from trifold.ops.deep import is_plain
+        from trifold.ops.findings import MODES
 
         pin = registry.pin(model)
         said.append(f"{model} is version {pin.version}, digest {pin.digest[:12]}")
-    with step("check") as said:
-        report = check(pin, trusted=trust, allow_pickle=allow_pickle)
+    deep = is_plain(pin.folder) if deep is None else deep
+    more = "with MLflow's pyfunc beside it: the first time, 20 to 60 s for its environment" if deep else ""
+    with step("check", more) as said:
+        report = check(pin, trusted=trust, allow_pickle=allow_pickle, deep=deep)
         said.append(", ".join(f"{mode} {report.verdict(mode)}" for mode in MODES))
     return report
 
@@ -235,6 +250,10 @@ def _build(model: str, trust: list[str], allow_pickle: bool) -> "Built":
     report = _check(model, trust, allow_pickle)
     if report.failed or report.packed is None:
         print_report(report)
+    elif report.warnings:
+        print_line(f"  {'':<11} warnings, {report.warnings} in all: [bold]{escape(report.command('check'))}[/]")
+    for says in report.list_doubts():
+        print_line(f"  {'':<11} {escape(says)}")
     with step("build") as said:
         from trifold.ops.packaging import build
 

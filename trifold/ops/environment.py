@@ -12,15 +12,19 @@ from trifold.ops.home import finished_folder, home
 from trifold.ops.requirements import IMAGE_PYTHON, run_uv
 
 
-def python(lock: str) -> Path:
+def python(lock: str, *options: str) -> Path:
     """The Python of the lock's environment, which is made if it is not there yet.
 
     It is the image's Python version where this machine has it, or else the running one.
 
+    Args:
+        lock: The packages.
+        options: More for `uv pip install`.
+
     Raises:
         TrifoldError: A package of the lock cannot be installed.
     """
-    version = _python_version()
+    version = python_version()
     key = hashlib.sha256(f"{version}\n{lock}".encode()).hexdigest()[:16]
     folder = home() / "environments" / key
     if not folder.is_dir():
@@ -29,13 +33,14 @@ def python(lock: str) -> Path:
             file = part / "requirements.lock"
             file.write_text(lock)
             _run(
-                "pip", "install", "--quiet", "--no-deps", "--require-hashes",
+                "pip", "install", "--quiet", "--no-deps", "--require-hashes", *options,
                 "--python", str(part / "bin" / "python"), "-r", str(file),
             )  # fmt: skip
     return folder / "bin" / "python"
 
 
-def _python_version() -> str:
+def python_version() -> str:
+    """The version of Python of every environment, or the path of the running one."""
     found = run_uv("python", "find", "--no-python-downloads", IMAGE_PYTHON)
     return IMAGE_PYTHON if found.returncode == 0 else sys.executable
 

@@ -18,7 +18,7 @@ import yaml
 
 from trifold.errors import BuildError
 from trifold.ops import environment
-from trifold.ops.check import MODES, YES, Report
+from trifold.ops.findings import MODES, YES, Report
 from trifold.ops.home import ROOT, finish, home, part_folder
 from trifold.ops.requirements import IMAGE_PYTHON
 from trifold.packed import ARTIFACT, EXPECTED_FILE, INTERFACE, Packed
@@ -74,10 +74,11 @@ def build(report: Report) -> Built:
 
 
 def build_hash(packed: Packed, lock: str) -> str:
-    """Hash of all that makes a Bento what it is: digest, what was vouched for, our code, requirements, engines."""
+    """Hash of all that makes a Bento what it is: digest, what was vouched for and found, our code, requirements."""
     total = hashlib.sha256()
-    said = (packed.digest, packed.parity, packed.blocks, packed.form, packed.allow_pickle, packed.trusted, INTERFACE)
-    for part in (*said, IMAGE_PYTHON, metadata.version("bentoml"), lock):
+    found = json.dumps([packed.contract.get("dtypes"), packed.compared], sort_keys=True)
+    said = (packed.digest, packed.parity, packed.blocks, packed.form, packed.allow_pickle, packed.trusted, found)
+    for part in (*said, INTERFACE, IMAGE_PYTHON, metadata.version("bentoml"), lock):
         total.update(f"{part}\0".encode())
     for path in _code():
         total.update(f"{path}\0".encode() + (ROOT / path).read_bytes() + b"\0")

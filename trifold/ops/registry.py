@@ -16,10 +16,13 @@ from mlflow.exceptions import MlflowException
 
 from trifold import digest
 from trifold.errors import DigestMismatch, RegistryError
+from trifold.ops import addresses
 from trifold.ops.home import home
 
 DIGEST_TAG = "trifold.digest"
-ADDRESS = re.compile(r"(?:models:/)?(?P<name>[^@/:]+)(?:@(?P<alias>[^@/]+)|/(?P<version>\d+))")
+AUTOLOG_TAG = "estimator_class"
+ADDRESS = re.compile(r"(?:models:/)?(?P<name>[^@/:]+)(?:@(?P<alias>[^@/]+)|/(?P<version>\d+|latest))")
+LATEST = "latest"
 RETRIES, TIMEOUT = "2", "20"
 """MLflow's own defaults would let a dead server wait for minutes."""
 
@@ -64,21 +67,24 @@ def use_experiment(name: str) -> None:
 
 
 def resolve(address: str) -> ModelVersion:
-    """The version that `NAME@alias`, `NAME/VERSION` or the same after `models:/` stands for now.
+    """The version that `NAME@alias`, `NAME/VERSION`, `NAME/latest` or the same after `models:/` stands for now.
 
     Raises:
         RegistryError: No such model, alias or version, or the registry does not answer.
     """
     match = ADDRESS.fullmatch(address)
-    if match is None:
-        raise RegistryError(f"{address!r} names no model; write it as churn@champion or churn/3.")
-    name, alias, version = match["name"], match["alias"], match["version"]
     connect()
     client = mlflow.MlflowClient()
+    if match is None:
+        with _explained(address):
+            raise RegistryError(addresses.explain(address, client))
+    name, alias, version = match["name"], match["alias"], match["version"]
     with _explained(address):
         try:
             if alias:
                 return client.get_model_version_by_alias(name, alias)
+            if version == LATEST:
+                return _latest(client, name)
             return client.get_model_version(name, version)
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
@@ -115,6 +121,16 @@ def metrics(run_id: str) -> dict[str, float]:
         return {}
     with _explained(f"run {run_id}"):
         return dict(mlflow.get_run(run_id).data.metrics)
+
+
+def is_autologged(run_id: str) -> bool:
+    """Whether MLflow's autolog made a run's models; it leaves the estimator's name there."""
+    if not run_id:
+        return False
+    try:
+        return AUTOLOG_TAG in mlflow.get_run(run_id).data.tags
+    except MlflowException:  # the run may be gone, and it is only asked for better words
+        return False
 
 
 def has(address: str) -> bool:
@@ -157,6 +173,16 @@ def _explained(subject: str) -> Iterator[None]:
         raise RegistryError(f"The artifact of {subject} could not be fetched: {error}.") from error
 
 
+def _latest(client: mlflow.MlflowClient, name: str) -> ModelVersion:
+    """The version with the greatest number."""
+    found = client.search_model_versions(
+        f"name = {addresses.quoted(name)}", max_results=1, order_by=["version_number DESC"]
+    )
+    if not found:
+        raise RegistryError(_what_there_is(client, name, None, LATEST))
+    return client.get_model_version(name, found[0].version)
+
+
 def _what_there_is(client: mlflow.MlflowClient, name: str, alias: str | None, version: str | None) -> str:
     names = [model.name for model in client.search_registered_models(max_results=200)]
     if name not in names:
@@ -173,7 +199,10 @@ def _what_there_is(client: mlflow.MlflowClient, name: str, alias: str | None, ve
             f"Model {name!r} has no alias {alias!r}; it has {', '.join(aliases) or 'none'}. "
             f"Set it with client.set_registered_model_alias({name!r}, {alias!r}, VERSION)."
         )
-    versions = sorted(int(found.version) for found in client.search_model_versions(f"name = '{name}'", max_results=200))
+    versions = sorted(
+        int(found.version)
+        for found in client.search_model_versions(f"name = {addresses.quoted(name)}", max_results=200)
+    )
     return f"Model {name!r} has no version {version}; it has {', '.join(map(str, versions[-10:])) or 'none yet'}."
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 if TYPE_CHECKING:  # it imports MLflow, which takes a second
-    from trifold.ops.check import Report
+    from trifold.ops.findings import Report
 
 console = Console(highlight=False)
 COLOURS = {"yes": "green", "warn": "yellow", "no": "red"}
@@ -20,7 +20,7 @@ MARGIN = 22
 
 def print_report(report: "Report") -> None:
     """Print what a check found, and for each no the lines that mend it."""
-    from trifold.ops.check import MODES, YES
+    from trifold.ops.findings import MODES, YES
 
     console.print(f"\n[bold]{escape(report.pin.name)} version {report.pin.version}[/]\n")
     for found in report.findings:
@@ -34,7 +34,7 @@ def print_report(report: "Report") -> None:
     verdicts = [(mode, report.verdict(mode)) for mode in MODES]
     console.print("\n  " + "   ".join(f"{mode} [{COLOURS[verdict]}]{verdict}[/]" for mode, verdict in verdicts))
     if report.packed and report.verdict("online") == YES:
-        print_line(f"\n  next: [bold]trifold serve {escape(report.pin.name)}/{report.pin.version}[/]")
+        print_line(f"\n  next: [bold]{escape(report.command('serve'))}[/]")
 
 
 def print_line(line: str) -> None:
@@ -51,10 +51,10 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
 
 
 @contextmanager
-def step(name: str) -> Iterator[list[str]]:
-    """Print a line for a step when it is done, with what was said of it and its time."""
+def step(name: str, more: str = "") -> Iterator[list[str]]:
+    """Print a line for a step when it is done, with what was said of it and its time; meanwhile its name and `more`."""
     said: list[str] = []
     start = time.monotonic()
-    with console.status(f"{name} …"):
+    with console.status(escape(f"{name} … {more}")):
         yield said
     print_line(escape(f"  {name:<11} {' '.join(said):<56} {time.monotonic() - start:6.1f} s"))
