@@ -1,6 +1,6 @@
 # Each target is one line into the tool that does it. ARGS goes through to pytest: make test ARGS="-k contract"
 .DEFAULT_GOAL := help
-.PHONY: help .venv serve up taxi cluster down env images browser postgres kafka test test-fast prove-cluster prove-rollout prove-batch prove-stream bench bench-batch bench-stream lint format lock clean
+.PHONY: help .venv serve up taxi cluster down env images browser postgres kafka test test-fast prove-cluster prove-rollout prove-batch prove-stream prove-right bench bench-batch bench-stream lint format lock clean
 bin := .venv/bin
 
 help: ## List the targets
@@ -56,6 +56,9 @@ prove-batch: .venv postgres ## Kill batch runs 200 times, start them twice, cras
 
 prove-stream: .venv postgres kafka ## Kill consumers 100 times, restart broker and database, while three models score 200,000 events (25 minutes)
 	@TRIFOLD_PROVE=1 $(bin)/python -m pytest tests/trifold/test_stream_kills.py -s -p no:randomly $(ARGS)
+
+prove-right: .venv ## Ask 5,000 generated models directly and through every door, and count what is wrong (30 minutes)
+	@TRIFOLD_PROVE=1 $(bin)/python -m pytest tests/right/test_right.py -k five_thousand -s -p no:randomly $(ARGS)
 
 bench: .venv ## Measure requests a second beside the peers (benchmarks/README.md)
 	@$(bin)/python benchmarks/online.py $(ARGS)
