@@ -21,6 +21,7 @@ import scipy.sparse
 import threadpoolctl
 
 from trifold.contract.dtypes import OBJECT
+from trifold.contract.readers import write_time
 from trifold.frames import name_marker, read_dtype
 
 FILE = "answers.parquet"
@@ -125,6 +126,6 @@ def _tabulate_output(output: np.ndarray[Any, Any]) -> pa.Array:
     flat = output.reshape(len(output), -1)
     if flat.dtype.kind == "f":
         return pa.array([row.tolist() for row in flat.astype("float64")], pa.list_(pa.float64()))
-    if flat.dtype.kind == "M":
-        flat = flat.astype("datetime64[ns]").astype(str)
+    if flat.dtype.kind == "M":  # labels that are times
+        flat = np.array([[write_time(value) for value in row] for row in flat], dtype=object)
     return pa.array([json.dumps(row.tolist()) for row in flat], pa.string())
