@@ -1,8 +1,9 @@
 """A load of requests at a fixed rate, without retries: a program for a pod, of the standard library only.
 
-Open loop: each request is sent at its time whether or not those before it were answered. Of four requests one goes to
-the Service on a kept connection, one to it on a new one, and two to the gateway likewise (where there is one). A kept
-connection that its server has closed is not used again, as in any client.
+Open loop: each request is sent at its time whether or not those before it were answered, and says how long it waits,
+since a machine that builds images and starts pods beside it may take longer than the second that a server supposes. Of
+four requests one goes to the Service on a kept connection, one to it on a new one, and two to the gateway likewise
+(where there is one). A kept connection that its server has closed is not used again, as in any client.
 
 Usage: python load.py REQUESTS RATE BODY DIRECT [GATEWAY], addresses as http://host/path. Prints one JSON document:
 answers by tenth of a second of sending and by version, every failure, and quantiles of the seconds.
@@ -87,6 +88,7 @@ class Load:
 
 def _request(url, body):
     head = f"POST {url.path or '/'} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Type: application/json\r\n"
+    head += f"grpc-timeout: {SECONDS}S\r\n"
     return f"{head}Content-Length: {len(body.encode())}\r\n\r\n{body}".encode()
 
 

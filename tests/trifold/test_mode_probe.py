@@ -28,7 +28,7 @@ def packed(tmp_path):
     artifact = tmp_path / "artifact"
     artifact.mkdir()
     skops.io.dump(MODEL, artifact / "model.skops")
-    contract = {"signature": infer_signature(X, MODEL.predict(X)).to_dict(), "profile": None}
+    contract = {"signature": infer_signature(X, MODEL.predict(X)).to_dict(), "profile": None, "dtypes": {}}
     named = digest.digest(artifact)
     rows = tuple(json.loads(X[:3].to_json(orient="records", double_precision=15)))
     report = Report(Pin("churn", "3", None, "", named, "", artifact))

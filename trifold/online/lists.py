@@ -7,18 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from trifold import metrics
+from trifold.accepted import predict_accepted
 from trifold.answers import Answers
 from trifold.contract.cells import cell_reader, check_values, count_surplus, find_columns
 from trifold.contract.checked import Checked
 from trifold.contract.contract import Contract
 from trifold.contract.csv import DELIMITERS, TABLE, CsvText
-from trifold.errors import Reject, RowsRefused, TableRefused
+from trifold.errors import Reject, TableRefused
 from trifold.model import Model, label
 from trifold.online.refusals import Refused, count
-from trifold.rows import Rows
 
 MOST_CELLS = 5_000_000
 ADVICE = '; save it as "CSV UTF-8", or send its charset, as in Content-Type: text/csv; charset=windows-1252'
@@ -56,18 +54,18 @@ def answered(model: Model, body: bytes, most_rows: int, encoding: str = "") -> b
         Refused: It has too many rows.
     """
     table, found = checked(model.contract, body, most_rows, encoding)
-    answers, refused = _predicted(model, found.rows)
+    answers, fine, refused = predict_accepted(model, found.rows)
     reasons: dict[int, list[str]] = {}
     for reject in found.rejects:
         reasons.setdefault(int(reject.row or 0), []).append(_reason(reject))
     for reject in refused:
         reasons[int(found.accepted[reject.row or 0])] = [reject.got]
     count([*found.rejects, *refused])
-    taken = [int(place) for place in found.accepted if int(place) not in reasons]
+    taken = found.accepted[fine].tolist()
     metrics.ROWS.labels("online").inc(len(taken))
-    cells = _cells(model, answers, comma=table.delimiter == ";") if answers else ()
-    more = dict(zip(taken, cells, strict=True))
-    return _written(table, _names(model, answers), more, {row: "; ".join(said) for row, said in reasons.items()})
+    more = dict(zip(taken, _cells(model, answers, comma=table.delimiter == ";"), strict=True)) if taken else {}
+    said = {row: "; ".join(words) for row, words in reasons.items()}
+    return _written(table, _names(model, answers if taken else None), more, said)
 
 
 def checked(contract: Contract, body: bytes, most_rows: int, encoding: str = "") -> tuple[Table, Checked]:
@@ -127,18 +125,6 @@ def example(contract: Contract, rows: Iterable[Any]) -> str:
 def _reason(reject: Reject) -> str:
     where = f"{reject.column}: " if reject.column else ""
     return f"{where}expected {reject.expected}, got {reject.got}"
-
-
-def _predicted(model: Model, rows: Rows) -> tuple[Answers | None, Sequence[Reject]]:
-    """Answers to the rows that the model takes, and why it refuses the others."""
-    if not len(rows):
-        return None, ()
-    try:
-        return model.predict(rows), ()
-    except RowsRefused as refused:
-        bad = {reject.row for reject in refused.rejects}
-        rest = rows.take(np.array([row for row in range(len(rows)) if row not in bad], dtype=int))
-        return (model.predict(rest) if len(rest) else None), refused.rejects
 
 
 def _names(model: Model, answers: Answers | None) -> list[str]:

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import scipy.sparse
 import skops.io
 import yaml
@@ -179,6 +178,8 @@ def typed(values: pd.Series, column: dict[str, Any]) -> pd.Series:
 
 def originals(file: Path) -> tuple[Any, dict[str, Any]]:
     """The original rows that training kept, as they were, and what is said of them."""
+    import pyarrow.parquet as pq  # only where rows were kept: a server does without Arrow
+
     table = pq.read_table(file)
     about = json.loads(table.schema.metadata[b"trifold"])
     if about["kind"] == "array":

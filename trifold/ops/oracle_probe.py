@@ -3,7 +3,6 @@
 trifold/ops/mode_probe.py calls it where training kept rows and answers (trifold/ops/originals.py).
 """
 
-import asyncio
 import csv
 import io
 import json
@@ -30,11 +29,9 @@ Post = Callable[[str, str, bytes], tuple[int, bytes]]
 Doors = dict[str, dict[str, Any]]
 
 
-def read_originals(folder: Path) -> Originals | None:
-    """The original rows of a packed model; None where training kept none."""
+def read_originals(folder: Path) -> Originals:
+    """The original rows that training kept with a packed model."""
     file = folder / ARTIFACT / ORIGINALS
-    if not file.is_file():
-        return None
     rows, _ = originals(file)
     table = pq.read_table(file)
     ways: dict[str, list[list[list[Any]]]] = {}
@@ -152,8 +149,3 @@ def _list_batch(rows: Sequence[Mapping[str, Any]], model: Model) -> Iterator[lis
     for names in model.labels:
         yield [row["probabilities"][start : start + len(names)] for row in rows]
         start += len(names)
-
-
-def post_with(app: Any, ask: Callable[[Any, str, str, bytes], Any]) -> Post:
-    """A function that posts to an ASGI app, each time in a loop of its own."""
-    return lambda path, media, body: asyncio.run(ask(app, path, media, body))

@@ -23,6 +23,7 @@ import threadpoolctl
 from trifold.contract.dtypes import OBJECT
 from trifold.contract.readers import write_time
 from trifold.frames import name_marker, read_dtype
+from trifold.ops.oracle import ONCE
 
 FILE = "answers.parquet"
 METADATA = b"trifold"
@@ -31,7 +32,6 @@ NUMBERS = 200_000
 """Most numbers of an array's rows."""
 BLOCKS = (8, 16, 64, 256)
 """Sizes of padded blocks in which the estimator is asked, beside all rows at once: those that servers use."""
-ONCE = "once"
 
 
 def write_originals(file: Path, model: Any, X: Any, first: int) -> None:
