@@ -52,8 +52,8 @@ def log_model(
 
     Args:
         model: The fitted estimator or pipeline.
-        X: Training data, a DataFrame or an array of shape (rows, …), as the estimator was fitted on; a column
-            without missing values here is required later.
+        X: Training data, a DataFrame, an array of shape (rows, …), or texts in a list or a Series, as the estimator was
+            fitted on; a column without missing values here is required later.
         name: The logged model's name.
         registered_model_name: Register a version under this name.
         title: The model's name for people.
@@ -87,6 +87,8 @@ def log_model(
         image = profiling.image_input(image, X, samples)
     elif samples:
         raise ProfileError("samples are pictures for a model of pictures; say with image which size it takes.")
+    if getattr(X, "ndim", 2) == 1:
+        X = X.tolist()  # texts: MLflow takes no Series, and no array of objects
     with warnings.catch_warnings():
         # MLflow's hint that integers cannot be missing; the contract has an answer to that.
         warnings.filterwarnings("ignore", message="Hint: Inferred schema")

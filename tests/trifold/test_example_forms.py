@@ -273,6 +273,12 @@ class TestNoSignature:
         assert says.endswith("X has 2 features")
         assert "refuses its own input example" in says
 
+    def test_a_refusal_of_times_that_became_texts_is_not_passed_on(self):
+        """JSON has no times: what predict() says of their text, it would not say of X."""
+        data = {"columns": ["t"], "data": [["2024-03-30T00:00:00+0100"], ["2024-03-30T00:47:00+0100"]]}
+        says, _ = explain(examples.Example("dataframe", data), can_predict=True, refusal="AttributeError: .dt")
+        assert says == "MLflow could not take one of its columns, of type datetime64 with a zone (perhaps t)"
+
     def test_who_told_mlflow_not_to_is_told_so(self):
         """signature=False, or a version that made none."""
         says, _ = explain(examples.Example("ndarray", [[1.0]]), can_predict=True, refusal="")

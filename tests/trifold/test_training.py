@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 from sklearn.cluster import KMeans
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 import trifold
 from trifold.contract import profile
@@ -20,6 +22,7 @@ from trifold.contract.profile import Feature, ImageInput
 from trifold.errors import ProfileError, UntrustedModel
 from trifold.ops import registry as registries
 from trifold.ops.check import check
+from trifold.ops.expected import ORIGINALS, originals
 from trifold.ops.findings import MODES
 from trifold.pictures import PictureRefused
 
@@ -66,6 +69,18 @@ def test_the_profile_says_what_the_signature_cannot(registry, customers):
     assert (age.title, age.unit, age.minimum, age.maximum) == ("Age", "years", 0, X.age.max())
     assert age.statistics["mean"] == pytest.approx(X.age.mean())
     assert age.statistics["quantiles"][5] == X.age.median()
+
+
+@pytest.mark.parametrize("form", [list, pd.Series, lambda texts: np.array(texts, dtype=object)])
+def test_texts_in_any_form_are_a_list(registry, form):
+    """MLflow refuses a Series as an example, and has no type for an array of objects; a vectorizer takes all three."""
+    X = form(["good day", "bad day", "bad night"] * 20)
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(X, ["bad" in text for text in X])
+    info = trifold.log_model(model, X)
+    assert [str(column) for column in info.signature.inputs] == ["string (required)"]
+    rows, about = originals(Path(mlflow.artifacts.download_artifacts(info.model_uri)) / ORIGINALS)
+    assert about["kind"] == "array"
+    assert sorted(rows.tolist()) == sorted(X)
 
 
 def test_choices_and_missing_values_are_counted(registry, customers):

@@ -40,7 +40,7 @@ def write_originals(file: Path, model: Any, X: Any, first: int) -> None:
     Args:
         file: Where to.
         model: The fitted estimator.
-        X: What it was fitted on: a DataFrame, a Series or an array.
+        X: What it was fitted on: a DataFrame, an array or a list.
         first: So many rows from the start are among them: the input example.
     """
     rows = _take(X, _choose(X, first))
@@ -99,7 +99,7 @@ def _tabulate(rows: Any, asked: dict[str, list[np.ndarray[Any, Any]]], first: in
         array = np.asarray(rows)
         flat = array.reshape(len(array), -1)
         columns = {"x": pa.array([row.tolist() for row in flat])}
-        dtype = "object" if array.dtype.kind in "OU" or hasattr(rows, "iloc") else array.dtype.name
+        dtype = "object" if array.dtype.kind in "OU" else array.dtype.name
         about = {"kind": "array", "dtype": dtype, "shape": array.shape[1:]}
     for way, outputs in asked.items():
         for place, output in enumerate(outputs):

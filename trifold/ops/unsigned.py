@@ -7,6 +7,7 @@ from typing import Any
 from trifold.ops.example import ARRAY, FRAME, OBJECT, Example
 
 ZONE = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]+([+-]\d\d:?\d\d|Z)")
+ZONED = "datetime64 with a zone"
 MOST = 3
 """Columns that are named; there may be hundreds."""
 TOLD_NOT_TO = (
@@ -31,15 +32,16 @@ def explain(example: Example, *, can_predict: bool, refusal: str | None) -> tupl
         return form
     if refusal == "" and example.kind == OBJECT and _is_list_of_values(example.data):
         return "it is a list, which the model's predict() takes and MLflow turns into a DataFrame", ()
-    if refusal:
-        return f"the model's predict() refuses its own input example, so MLflow made no signature: {refusal}", ()
     says, fix = TOLD_NOT_TO, tuple[str, ...]()
     if example.kind == FRAME and isinstance(example.data, Mapping):
         says, fix = _columns(example.data)
     elif isinstance(example.data, list) and example.data and all(isinstance(row, Mapping) for row in example.data):
         names = list(dict.fromkeys(name for row in example.data for name in row))
         says, fix = _columns({"columns": names, "data": [[row.get(name) for name in names] for row in example.data]})
-    return says if refusal == "" else says + OR_REFUSED, fix
+    # Of a column of times with a zone JSON made texts, so what predict() said of them is not what it says of X.
+    if refusal and ZONED not in says:
+        return f"the model's predict() refuses its own input example, so MLflow made no signature: {refusal}", ()
+    return says if refusal is not None else says + OR_REFUSED, fix
 
 
 def _form(example: Example) -> tuple[str, tuple[str, ...]] | None:
@@ -91,7 +93,7 @@ def _suspect(column: Sequence[Any]) -> tuple[int, str]:
     kinds, gaps = {_kind(value) for value in column}, any(_kind(value) == "" for value in column)
     if "text" in kinds:
         zoned = all(ZONE.fullmatch(value) for value in column if isinstance(value, str))
-        return (1, "datetime64 with a zone") if zoned else (2, "category")
+        return (1, ZONED) if zoned else (2, "category")
     if "bool" in kinds:
         return (1, "boolean with gaps") if gaps else (0, "")
     if "number" not in kinds:
