@@ -7,7 +7,7 @@ attributes, may mean something else by them, so it is asked by its own predict()
 import contextlib
 import functools
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
@@ -87,10 +87,20 @@ def looks_at_columns(estimator: Any) -> bool:
 def takes_text(estimator: Any) -> bool:
     """Whether an estimator hands its input to one of scikit-learn's vectorizers, which take an iterable of strings.
 
-    A ColumnTransformer hands it one column of a DataFrame; anything else, what it was given.
+    A ColumnTransformer hands it one column of a DataFrame, a pipeline what the steps before made of its input; anything
+    else, what it was given.
     """
-    bases = [name_bases(part) for part in walk(estimator)]
-    return any(base & VECTORIZERS for base in bases) and not any("ColumnTransformer" in base for base in bases)
+    bases = name_bases(estimator)
+    if "Pipeline" in bases:
+        first = next((step for _, step in estimator.steps if step is not None and step != "passthrough"), None)
+        return first is not None and takes_text(first)
+    if "FeatureUnion" in bases:
+        return any(takes_text(part) for _, part in estimator.transformer_list)
+    parts = {id(part): name_bases(part) for part in walk(estimator)}
+    if any("ColumnTransformer" in base for base in parts.values()):
+        return False
+    pipelines = [part for part in walk(estimator) if "Pipeline" in name_bases(part)]
+    return any(map(takes_text, pipelines)) if pipelines else any(base & VECTORIZERS for base in parts.values())
 
 
 def settle_threads(estimator: Any) -> Any:
@@ -107,6 +117,15 @@ def settle_threads(estimator: Any) -> Any:
     return contextlib.nullcontext
 
 
+def may_write(estimator: Any) -> bool:
+    """Whether predict() may change the rows that it is given: of scikit-learn's own, what was told not to copy them."""
+    return has_own_code(estimator) or any(
+        value is False and name.startswith("copy")
+        for part in walk(estimator)
+        for name, value in getattr(part, "__dict__", {}).items()
+    )
+
+
 def forget_names(estimator: Any) -> None:
     """Without names a matrix is taken without a warning for each prediction; only of scikit-learn's own types."""
     if has_own_code(estimator):
@@ -115,18 +134,49 @@ def forget_names(estimator: Any) -> None:
         getattr(part, "__dict__", {}).pop("feature_names_in_", None)
 
 
-def find_markers(estimator: Any, columns: Iterable[str]) -> dict[str, set[str]]:
-    """By column, the markers of a missing value that scikit-learn's encoders and imputers learnt from it."""
-    found: dict[str, set[str]] = {name: set() for name in columns}
+def find_markers(estimator: Any, objects: Mapping[str, bool]) -> dict[str, set[str]]:
+    """By column, the markers of a missing value that scikit-learn's encoders and imputers learnt from it.
+
+    An imputer's own marker is what it was told, NaN unless something else: where a column may hold objects, it passes
+    None by, which an encoder behind it then learnt. So NaN is believed of those only where such an encoder is.
+
+    Args:
+        estimator: Fitted.
+        objects: By column, whether it may hold objects.
+    """
+    learnt: dict[str, set[str]] = {name: set() for name in objects}
+    told: dict[str, set[str]] = {name: set() for name in objects}
+    encoded = set()
+    for names, encoder in _find_encoders(estimator):
+        for name, categories in zip(names, encoder.categories_, strict=False):
+            encoded.add(str(name))
+            learnt.get(str(name), set()).update(filter(None, map(name_marker, categories.tolist())))
     for part in walk(estimator):
-        names = list(getattr(part, "feature_names_in_", ()))
-        if name_type(part) in ENCODERS and hasattr(part, "categories_"):
-            for name, categories in zip(names, part.categories_, strict=False):
-                found.get(str(name), set()).update(filter(None, map(name_marker, categories.tolist())))
-        elif name_type(part) in IMPUTERS:
-            for name in names:
-                found.get(str(name), set()).update(filter(None, [name_marker(part.missing_values)]))
-    return found
+        if name_type(part) in IMPUTERS:
+            for name in getattr(part, "feature_names_in_", ()):
+                told.get(str(name), set()).update(filter(None, [name_marker(part.missing_values)]))
+    for name in objects:
+        if not objects[name] or name in encoded or told[name] != {NAN}:
+            learnt[name] = learnt[name] or told[name]
+    return learnt
+
+
+def _find_encoders(estimator: Any) -> Iterator[tuple[Sequence[Any], Any]]:
+    """Encoders, with the names of the columns that they learnt: their own, or of the imputers before them."""
+    for part in walk(estimator):
+        if name_type(part) in ENCODERS and hasattr(part, "categories_") and hasattr(part, "feature_names_in_"):
+            yield list(part.feature_names_in_), part
+        elif name_type(part) == "Pipeline":
+            names: Sequence[Any] = ()
+            for _, step in part.steps:
+                if name_type(step) in IMPUTERS:
+                    names = list(getattr(step, "feature_names_in_", names))
+                    continue
+                known = hasattr(step, "categories_") and not hasattr(step, "feature_names_in_")
+                # Fewer, where the imputer left columns out that were empty at training.
+                if name_type(step) in ENCODERS and known and len(step.categories_) >= len(names):
+                    yield names, step
+                break
 
 
 def name_marker(value: Any) -> str | None:

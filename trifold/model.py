@@ -24,12 +24,13 @@ from trifold.fitted import (
     choose_greatest,
     forget_names,
     looks_at_columns,
+    may_write,
     settle_threads,
     split,
     takes_text,
     unwrap,
 )
-from trifold.frames import make_frame
+from trifold.frames import make_array, make_frame
 from trifold.packed import ARTIFACT, Packed
 from trifold.rows import Array, Rows
 from trifold.settings import THREAD_VARIABLES
@@ -55,6 +56,7 @@ class Model:
         self, estimator: Any, contract: Contract, *, form: str | None = None, blocks: Sequence[int] = ()
     ) -> None:
         self._asking = settle_threads(estimator)
+        self._writes = may_write(estimator)
         self.estimator = unwrap(estimator)
         self.contract = contract
         self.form = form or choose_form(self.estimator, contract)
@@ -147,14 +149,15 @@ class Model:
 
     def _predict_at_once(self, rows: Rows) -> Answers:
         with self._asking():
-            return self._ask(self._given(rows), len(rows))
+            return self._ask(self._given(rows.copied() if self._writes else rows), len(rows))
 
     def _ask(self, given: Any, count: int) -> Answers:
         for step in self._before:
             given = step.transform(given)
         if self._scores is None:
             return Answers(_checked(self._final.predict(given), count))
-        scores = self._scores(given)
+        # It is asked twice: what the first question wrote into the rows must not answer the second.
+        scores = self._scores(copy.deepcopy(given) if self._writes else given)
         outputs = tuple(scores) if isinstance(scores, list) else (scores,)
         if self.labels:
             _require_labels(outputs, self.labels)
@@ -167,7 +170,8 @@ class Model:
         if self.form == FRAME:
             return make_frame(self.contract, rows)
         if self.form == TEXT and rows.columns is not None:
-            return next(iter(rows.columns.values()))
+            (column,), (values,) = self.contract.signature.columns, rows.columns.values()
+            return values if column.dtype is None else make_array(column, values)
         # BLAS takes another path for columns side by side than for rows, with other last bits: always rows.
         if rows.matrix is not None:
             return np.ascontiguousarray(rows.matrix)

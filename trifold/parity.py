@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from trifold.answers import Answers, same_bits
+from trifold.answers import Answers, joined, same_bits
 from trifold.contract.contract import Contract
 from trifold.contract.readers import EXACT_FLOAT
 from trifold.errors import RowsRefused
@@ -47,6 +47,19 @@ def probe(model: Model, sample: Rows, *, seed: int = 0) -> str:
             return f"block-{blocks[0]}" if blocks else NATIVE
     model.blocks = ()
     return NOT_PROVEN
+
+
+def measure(model: Model, sample: Rows) -> float:
+    """How far answers to single rows are from those to all at once: rounding, or another answer.
+
+    Returns:
+        The greatest difference of a number, relative to the greatest number; of labels alone, the share that differ.
+    """
+    scored, few = model.with_scores(), sample.take(slice(0, SINGLES))
+    whole = scored.predict(few)
+    alone = joined([scored.predict(few.take(slice(place, place + 1))) for place in range(len(few))])
+    pairs = zip(whole.probabilities or [whole.predictions], alone.probabilities or [alone.predictions], strict=True)
+    return max(_apart(*pair) for pair in pairs)
 
 
 def sample_like(model: Model, rows: Rows, count: int = MOST_ROWS, *, seed: int = 0) -> Rows:
@@ -126,6 +139,12 @@ def _bulk(model: Model, sample: Rows, seed: int) -> tuple[int, ...]:
             found.append(size)
     model.blocks = small
     return tuple(found)
+
+
+def _apart(one: Array, other: Array) -> float:
+    if one.dtype.kind != "f":
+        return float(np.mean(one != other))
+    return float(np.nanmax(np.abs(one - other)) / max(np.nanmax(np.abs(one)), np.finfo(float).tiny))
 
 
 def _joined(one: Rows, other: Rows) -> Rows:

@@ -27,6 +27,13 @@ class Rows:
             return len(self.matrix)
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
+    def copied(self) -> "Rows":
+        """The same rows in memory of their own, for code that may write into what it is given."""
+        if self.matrix is not None:
+            return Rows(matrix=self.matrix.copy())
+        assert self.columns is not None
+        return Rows(columns={name: values.copy() for name, values in self.columns.items()})
+
     def take(self, index: Array | slice) -> "Rows":
         """The rows at `index`, in its order."""
         if self.matrix is not None:

@@ -1,5 +1,6 @@
 """Training's side: log a scikit-learn model so that nothing it needs to be served is forgotten."""
 
+import copy
 import importlib.metadata
 import tempfile
 import warnings
@@ -89,10 +90,11 @@ def log_model(
         raise ProfileError("samples are pictures for a model of pictures; say with image which size it takes.")
     if getattr(X, "ndim", 2) == 1:
         X = X.tolist()  # texts: MLflow takes no Series, and no array of objects
+    known = profiling.features(X, features or {})  # first: it names a column whose type MLflow would not
     with warnings.catch_warnings():
         # MLflow's hint that integers cannot be missing; the contract has an answer to that.
         warnings.filterwarnings("ignore", message="Hint: Inferred schema")
-        signature = infer_signature(X, model.predict(X[:EXAMPLE_ROWS]))
+        signature = infer_signature(X, model.predict(copy.deepcopy(X[:EXAMPLE_ROWS])))
     contract = Contract.read(signature.to_dict())
     profile = Profile(
         title=title,
@@ -104,7 +106,7 @@ def log_model(
         classes=classes or {},
         note=note,
         image=image,
-        features=profiling.features(X, features or {}),
+        features=known,
     )
     profiling.require_fit(profile, model, contract)
     with tempfile.TemporaryDirectory() as folder:

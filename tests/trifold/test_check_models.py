@@ -156,16 +156,16 @@ def test_loading_code_leaves_the_artifact_as_it_was(registry):
     digest.require(built.model / "artifact", pin.digest)
 
 
-def test_a_model_that_looks_at_its_neighbours_is_not_proven(registry):
-    """Where no block makes a row independent of the others, that is said instead of promised."""
+def test_a_model_that_looks_at_its_neighbours_is_for_requests_alone(registry):
+    """Whoever sends a request chooses its rows; in a batch or a stream nobody does."""
     X = models.numbers()
     estimator = models.MeanOfBatch().fit(X, models.label(X))
     path = str(Path(__file__).parent / "models.py")
     pin = log("neighbourly", estimator, X, code_paths=[path], skops_trusted_types=["models.MeanOfBatch"])
     report = check(pin, trusted=["models.MeanOfBatch"])
-    verdicts(report)
+    assert verdicts(report) == {"online": "yes", "batch": "no", "stream": "no"}
     assert report.packed.parity == "not proven"
-    assert [found.verdict for found in report.findings if found.subject == "parity"] == ["warn"]
+    assert "depends on the rows beside it" in noes(report)["parity"].says
 
 
 def test_conflicting_requirements_name_both_sides(registry):

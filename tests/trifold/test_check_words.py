@@ -125,7 +125,7 @@ def test_what_a_models_code_prints_is_passed_over():
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        ("predict", "plain scikit-learn cannot predict the input example: KeyError: 'x'"),
+        ("predict", "plain scikit-learn cannot predict the input example, as the signature orders it: KeyError: 'x'"),
         ("example", "Trifold cannot rebuild the input example"),
         ("load", "plain scikit-learn cannot load the model"),
     ],

@@ -10,13 +10,14 @@ import pytest
 import scipy.sparse
 from sklearn import linear_model
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
@@ -25,7 +26,7 @@ from trifold.contract.contract import Contract
 from trifold.errors import ArtifactError, RowsRefused
 from trifold.faults import faults
 from trifold.fitted import find_markers, has_own_code, name_type, split, takes_text, unwrap
-from trifold.model import FRAME, Model
+from trifold.model import FRAME, MATRIX, Model
 from trifold.rows import Rows
 
 
@@ -181,14 +182,82 @@ def test_a_subclass_of_a_vectorizer_takes_text_and_an_attribute_makes_none():
     assert not takes_text(make_pipeline(make_column_transformer((TfidfVectorizer(), "a")), StandardScaler()))
 
 
+def test_only_the_first_step_decides_whether_texts_are_wanted():
+    """What a vectorizer further on is given, the steps before it make: of a DataFrame, as it was at training."""
+    final = linear_model.LogisticRegression()
+    filled = make_pipeline(SimpleImputer(strategy="constant", fill_value=""), FunctionTransformer(np.ravel))
+    assert not takes_text(make_pipeline(*(step for _, step in filled.steps), TfidfVectorizer(), final))
+    assert not takes_text(make_pipeline(filled, TfidfVectorizer(), final))
+    assert takes_text(make_pipeline("passthrough", make_union(TfidfVectorizer(), CountVectorizer()), final))
+    assert takes_text(CalibratedClassifierCV(make_pipeline(TfidfVectorizer(), final)))
+
+
+class InPlace(FunctionTransformer):
+    """A transformer that writes into what it is given."""
+
+    def transform(self, X):
+        """One less in the first column, and minus 1 is refused."""
+        values = X.to_numpy() if hasattr(X, "to_numpy") else X
+        if (values[:, 0] == -1).any():
+            raise ValueError("-1 is unlucky")
+        if hasattr(X, "iloc"):
+            X.iloc[:, 0] -= 1
+        else:
+            X[:, 0] -= 1
+        return X
+
+
+@pytest.mark.parametrize("step", [InPlace(), StandardScaler(copy=False)])
+@pytest.mark.parametrize("form", [FRAME, MATRIX])
+def test_what_a_model_writes_into_its_rows_stays_with_it(step, form):
+    """The same rows asked again, and the label after the probabilities, are what they were."""
+    fitted = make_pipeline(step, FunctionTransformer(), linear_model.LogisticRegression()).fit(X.copy(), Y)
+    for model in (fitted, CalibratedClassifierCV(fitted, cv=2).fit(X.copy(), Y)):
+        served = Model(model, DOUBLES, form=form)
+        for _ in range(2):
+            answers = served.predict(ROWS)
+            np.testing.assert_array_equal(answers.predictions, model.predict(X.copy()))
+            np.testing.assert_allclose(answers.probabilities[0], model.predict_proba(X.copy()), rtol=1e-12)
+
+
+def test_rows_beside_a_refused_one_are_asked_as_they_came():
+    """The search for the refused row asks the same rows several times."""
+    frame = pd.concat([X, pd.DataFrame({"a": [-1.0], "b": [0.0]})], ignore_index=True)
+    model = make_pipeline(InPlace(), linear_model.LogisticRegression()).fit(X.copy(), Y)
+    rows = DOUBLES.check_rows(frame.to_dict("records")).rows
+    answers, fine, rejects = predict_accepted(Model(model, DOUBLES), rows)
+    assert [reject.row for reject in rejects] == [len(X)]
+    assert fine.tolist() == list(range(len(X)))
+    np.testing.assert_array_equal(answers.predictions, model.predict(X.copy()))
+    np.testing.assert_allclose(answers.probabilities[0], model.predict_proba(X.copy()), rtol=1e-12)
+
+
 def test_encoders_and_imputers_say_which_missing_value_they_learnt():
     """What was learnt decides how JSON's null comes to the model."""
     frame = pd.DataFrame({"t": pd.Series(["a", None], dtype=object), "u": pd.Series(["a", np.nan], dtype=object)})
     both = OneHotEncoder().fit(pd.DataFrame({"t": pd.Series(["a", None, np.nan], dtype=object)}))
-    assert find_markers(OrdinalEncoder().fit(frame), ["t", "u", "v"]) == {"t": {"None"}, "u": {"NaN"}, "v": set()}
-    assert find_markers(make_pipeline(both), ["t"]) == {"t": {"None", "NaN"}}
+    objects = dict.fromkeys(["t", "u", "v"], True)
+    assert find_markers(OrdinalEncoder().fit(frame), objects) == {"t": {"None"}, "u": {"NaN"}, "v": set()}
+    assert find_markers(make_pipeline(both), {"t": True}) == {"t": {"None", "NaN"}}
     imputer = SimpleImputer(missing_values=None, strategy="most_frequent").fit(frame[["t"]])
-    assert find_markers(imputer, ["t", "u"]) == {"t": {"None"}, "u": set()}
+    assert find_markers(imputer, {"t": True, "u": True}) == {"t": {"None"}, "u": set()}
+
+
+@pytest.mark.parametrize(("missing", "marker"), [(None, "None"), (np.nan, "NaN")])
+@pytest.mark.parametrize("encoder", [OneHotEncoder(), OrdinalEncoder()])
+def test_an_encoder_behind_an_imputer_says_what_the_imputer_passed_by(missing, marker, encoder):
+    """An imputer that is told nothing fills NaN alone, and None becomes a category."""
+    frame = pd.DataFrame({"t": pd.Series(["a", missing, "b"] * 4, dtype=object), "n": [1.0, np.nan, 2.0] * 4})
+    imputer = SimpleImputer(strategy="most_frequent", add_indicator=True)
+    model = make_column_transformer((make_pipeline(imputer, encoder), ["t"]), (SimpleImputer(), ["n"])).fit(frame)
+    assert find_markers(model, {"t": True, "n": False}) == {"t": {marker}, "n": {"NaN"}}
+
+
+def test_an_imputer_alone_is_no_proof_where_a_column_holds_objects():
+    """Nobody says whether None or NaN stood there."""
+    frame = pd.DataFrame({"t": pd.Series(["a", None, "b"] * 4, dtype=object)})
+    model = make_pipeline(SimpleImputer(strategy="most_frequent"), FunctionTransformer(np.ravel)).fit(frame)
+    assert find_markers(model, {"t": True}) == {"t": set()}
 
 
 def test_checks_for_safety_know_a_renamed_subclass():

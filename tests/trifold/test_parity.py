@@ -20,7 +20,7 @@ from trifold.model import Model, load
 from trifold.ops import registry as registries
 from trifold.ops.check import check
 from trifold.packed import NATIVE, NOT_PROVEN
-from trifold.parity import generate, probe
+from trifold.parity import generate, measure, probe
 from trifold.rows import Rows
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -126,6 +126,14 @@ def test_a_model_that_looks_at_its_neighbours_is_not_proven():
     model = Model(models.MeanOfBatch().fit(X, models.label(X)), columns(6))
     assert probe(model, Rows(matrix=X.to_numpy())) == NOT_PROVEN
     assert model.blocks == ()
+    assert measure(model, Rows(matrix=X.to_numpy())) > 0.1
+
+
+def test_rounding_is_no_other_answer():
+    """A row in a block of another size has other last bits, and that is all."""
+    X = models.numbers(20)
+    estimator = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, models.label(X))
+    assert measure(Model(estimator, columns(20)), Rows(matrix=X.to_numpy())) < 1e-12
 
 
 def test_bits_are_compared_not_values():

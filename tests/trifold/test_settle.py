@@ -8,14 +8,17 @@ import pytest
 from mlflow.models import infer_signature
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from trifold.contract.contract import Contract
 from trifold.errors import RowsRefused
-from trifold.model import Model
+from trifold.frames import read_dtype
+from trifold.model import TEXT, Model
 from trifold.ops.hints import read_hints
 from trifold.ops.settle import Doubt, settle
 
@@ -110,7 +113,10 @@ def test_each_column_has_the_marker_that_it_learnt():
         make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["one", "two"])), DecisionTreeClassifier()
     ).fit(X, X.one.isna())
     served, _ = settled(model, X)
-    assert ask(served, {"one": None, "two": None}, {"one": "Ulm", "two": None}) == [True, False]
+    asked = pd.DataFrame(
+        {"one": pd.Series([None, "Ulm"], dtype=object), "two": pd.Series([np.nan] * 2, dtype=X.two.dtype)}
+    )
+    assert ask(served, {"one": None, "two": None}, {"one": "Ulm", "two": None}) == model.predict(asked).tolist()
     frame = served._given(served.contract.check_rows([{"one": None, "two": None}]).rows)
     assert frame.one[0] is None
     assert isinstance(frame.two[0], float)
@@ -251,3 +257,38 @@ def test_rows_that_a_marker_makes_refused_do_not_decide():
         assert ask(served, {"town": None}) == model.predict(texts(None)[2:3]).tolist()
     except RowsRefused:
         pytest.fail("None is what it takes.")
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_a_gap_before_an_imputer_is_what_the_encoder_behind_it_learnt(missing):
+    """SimpleImputer fills NaN and passes None by; a plain artifact says neither."""
+    X = texts(missing)
+    encoder = make_pipeline(
+        SimpleImputer(strategy="constant", fill_value="Ulm"), OneHotEncoder(handle_unknown="ignore")
+    )
+    fitted = make_pipeline(make_column_transformer((encoder, ["town"])), DecisionTreeClassifier())
+    model, doubts = settled(fitted.fit(X, X.town.isna()), X)
+    assert doubts == []
+    assert ask(model, {"town": "Ulm"}, {"town": None}) == fitted.predict(X.iloc[[0, 2]]).tolist()
+
+
+@pytest.mark.parametrize("missing", [None, pd.NA])
+def test_a_gap_among_texts_is_a_vectorizers_own(missing):
+    """str(None) and str(<NA>) are words: where the example does not tell, a missing text is refused."""
+    words = ["good day", "None such", "<NA> code", missing] * 10
+    fitted = make_pipeline(CountVectorizer(preprocessor=lower), LogisticRegression())
+    X = pd.DataFrame({"town": pd.Series(words, dtype=object)})
+    fitted.fit(X.town, X.town.isna())
+    contract = Contract.read({"inputs": '[{"type": "string", "name": "town", "required": false}]'})
+    contract, doubts = settle(fitted, contract, [{"town": word} for word in words[:3]], {})
+    assert Doubt("town", "missing", True) in doubts
+    assert contract.check_rows([{"town": None}]).rejects
+    told = Contract.read(contract.document, None, {"town": read_dtype(X.town)})
+    model = Model(fitted, told)
+    assert model.form == TEXT
+    assert ask(model, {"town": None}, {"town": "good day"}) == fitted.predict(X.town.iloc[[3, 0]]).tolist()
+
+
+def lower(text):
+    """The preprocessor of whoever has gaps."""
+    return str(text).lower()

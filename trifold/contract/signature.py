@@ -20,7 +20,8 @@ PARTS = ("inputs", "outputs", "params")
 TENSOR_KINDS = "fiubU"
 UNTYPED = {
     "any": " (MLflow writes it where no row of the example has a value in the column, or where it has no type for the "
-    "values, as for unsigned 64-bit integers; log the model with rows that have values, of a type below)",
+    "values of one, as for unsigned 64-bit integers, spans of time and decimals; log the model with rows that have "
+    "values, of a type below)",
     "object": " (it holds objects; give each of their names a column of its own)",
     "map": " (it holds objects; give each of their names a column of its own)",
 }
@@ -150,8 +151,9 @@ def _column(spec: Mapping[str, Any], position: int, named: bool) -> Column:
     while kind["type"] == "array":
         kind, depth = kind["items"], depth + 1
     if kind["type"] not in TYPES:
+        where = f"Column {label!r}" if named else "A column"
         raise SignatureError(
-            f"Column {label!r} has type {kind['type']!r}, which no scikit-learn model takes"
+            f"{where} has type {kind['type']!r} in the signature, which is no value's"
             f"{UNTYPED.get(kind['type'], '')}; use one of {', '.join(TYPES)} or a list of one."
         )
     return Column(str(label), TYPES[kind["type"]], spec.get("required", True), depth, label)
@@ -181,8 +183,8 @@ def _tensor(inputs: list[Mapping[str, Any]]) -> Tensor:
     dtype, shape = np.dtype(spec["dtype"]), tuple(spec["shape"])
     if dtype.kind not in TENSOR_KINDS or (dtype.kind == "f" and dtype.itemsize > LARGEST_ITEM):
         raise SignatureError(
-            f"A tensor of type {dtype} cannot be sent as JSON; use float64, an integer type or bool, or log the model "
-            "with columns, pd.DataFrame(X)."
+            f"A tensor of type {dtype} cannot be sent as JSON, since it does not say what its values are; use float64, "
+            "an integer type or bool, log the model with columns, pd.DataFrame(X), or texts as a list, X.tolist()."
         )
     if not shape or shape[0] != -1 or any(size < 1 for size in shape[1:]):
         raise SignatureError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from trifold.contract.contract import Contract
 from trifold.contract.profile import LACKS
 from trifold.contract.profile import read as read_profile
+from trifold.contract.signature import Signature
 from trifold.errors import ArtifactError, TrifoldError
 from trifold.ops import artifact as artifacts
 from trifold.ops import example as examples
@@ -118,6 +119,17 @@ def _read_example(report: Report, artifact: Artifact) -> Example | None:
     return example
 
 
+def _ways_to_columns(signature: Signature) -> tuple[str, ...]:
+    """The lines that fit a model anew on columns with names; a vectorizer takes one of them, not a DataFrame."""
+    texts = [column.kind.name == "string" for column in signature.columns] == [True]
+    if texts or (signature.tensor is not None and not signature.tensor.shape):
+        return (
+            "model = make_pipeline(make_column_transformer((vectorizer, 'text')), estimator)",
+            "X = pd.DataFrame({'text': X})", "model.fit(X, y)",
+        )  # fmt: skip
+    return "X = pd.DataFrame(X, columns=[...])", "model.fit(X, y)"
+
+
 def _look_at_signature(
     report: Report, artifact: Artifact, example: Example | None, trial: Trial | None
 ) -> Contract | None:
@@ -135,7 +147,7 @@ def _look_at_signature(
         report.add("signature", YES, what)
         report.add(
             "columns", NO, "a table or an event has columns with names, this model's input has none",
-            "X = pd.DataFrame(X, columns=[...])", "model.fit(X, y)", report.log_again,
+            *_ways_to_columns(signature), report.log_again,
             modes=(BATCH, STREAM),
         )  # fmt: skip
     else:

@@ -10,6 +10,7 @@ training, by name.
 """
 
 import base64
+import copy
 import datetime
 import json
 import pickle
@@ -63,9 +64,9 @@ def load(artifact: Path, specification: dict[str, Any]) -> Any:
 
 def answers(estimator: Any, X: Any) -> dict[str, Any]:
     """What the estimator says of some rows."""
-    document = {"predictions": listed(estimator.predict(X))}
+    document = {"predictions": listed(estimator.predict(copy.deepcopy(X)))}  # predict() may write into it
     if hasattr(estimator, "predict_proba"):
-        outputs = estimator.predict_proba(X)
+        outputs = estimator.predict_proba(copy.deepcopy(X))
         document["probabilities"] = [listed(output) for output in (outputs if isinstance(outputs, list) else [outputs])]
     return document
 

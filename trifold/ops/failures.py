@@ -59,8 +59,9 @@ def tell_of_plain(report: Report, plain: Mapping[str, Any], fitted_by: Sequence[
         )
         report.add("predict", NO, says, *_pin(fitted_by))
     elif plain["failed"] == PREDICT:
-        says = f"plain scikit-learn cannot predict the input example: {plain['error']}"
-        report.add("predict", NO, says, "log the model with an input_example as its predict() takes it")
+        says = f"plain scikit-learn cannot predict the input example, as the signature orders it: {plain['error']}"
+        fix = "log the model with an input_example as its predict() takes it, and no signature but the example's"
+        report.add("predict", NO, says, fix, report.log_again)
     elif plain["failed"] == EXAMPLE:
         says = f"Trifold cannot rebuild the input example as it was logged, to compare with: {plain['error']}"
         report.add("predict", NO, says, "log the model with a DataFrame or an array as input_example", report.log_again)

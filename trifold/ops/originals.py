@@ -5,6 +5,7 @@ array's rows), and one for each output in each way of asking; what Parquet loses
 missing values, is in its metadata. trifold/ops/expected.py reads it without a line of ours.
 """
 
+import copy
 import json
 import warnings
 from collections.abc import Iterator
@@ -85,9 +86,9 @@ def _ask_all(model: Any, rows: Any) -> Iterator[tuple[str, list[np.ndarray[Any, 
 
 
 def _ask(model: Any, rows: Any) -> list[np.ndarray[Any, Any]]:
-    outputs = [model.predict(rows)]
+    outputs = [model.predict(copy.deepcopy(rows))]  # it may write into them
     if hasattr(model, "predict_proba") and hasattr(model, "classes_"):
-        found = model.predict_proba(rows)
+        found = model.predict_proba(copy.deepcopy(rows))
         outputs += found if isinstance(found, list) else [found]
     return [output.toarray() if scipy.sparse.issparse(output) else np.asarray(output) for output in outputs]
 

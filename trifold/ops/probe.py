@@ -27,7 +27,8 @@ from trifold.errors import ArtifactError, TrifoldError, first_line
 from trifold.model import FRAME, MATRIX, Model, load
 from trifold.ops.deep_answers import answer_generated, list_answers
 from trifold.ops.settle import settle
-from trifold.parity import BLOCK_SAMPLE, probe, sample_like
+from trifold.packed import NOT_PROVEN
+from trifold.parity import BLOCK_SAMPLE, measure, probe, sample_like
 from trifold.rows import Rows
 
 TIMINGS = 15
@@ -66,9 +67,10 @@ def try_model(specification: dict[str, Any], attempt: Attempt) -> dict[str, Any]
 
     Returns:
         dtypes (of the columns at training, by name), doubts (what could not be found out of them), form, parity,
-        blocks, sample ("reference" or "generated", and its rows), row_ms, refuses_missing (optional columns whose
-        missing value the model refuses), takes_missing (required ones whose missing value it takes), answers (to the
-        example) and, if asked for, deep (rows like it, and the answers to them: see `answer_generated`).
+        blocks, apart (how far a row alone is from the same among others, where parity is not proven), sample
+        ("reference" or "generated", and its rows), row_ms, refuses_missing (optional columns whose missing value the
+        model refuses), takes_missing (required ones whose missing value it takes), answers (to the example) and, if
+        asked for, deep (rows like it, and the answers to them: see `answer_generated`).
 
     Raises:
         TrifoldError: The model cannot be loaded.
@@ -103,6 +105,7 @@ def try_model(specification: dict[str, Any], attempt: Attempt) -> dict[str, Any]
         "form": model.form,
         "parity": parity,
         "blocks": model.blocks,
+        "apart": measure(model, sample) if parity == NOT_PROVEN else 0.0,
         "sample": [origin, min(len(sample), BLOCK_SAMPLE) if model.blocks else len(sample)],
         "row_ms": _row_ms(model, example),
         "refuses_missing": refuses,

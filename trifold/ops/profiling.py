@@ -125,12 +125,19 @@ def _require_classes(words: Mapping[str, str], model: Any) -> None:
         raise ProfileError(f"classes has words for {', '.join(unknown)}; the model's classes are {', '.join(known)}.")
 
 
+def _convert(column: Any, values: pd.Series) -> str:
+    """What makes a column's dtype one that a server has."""
+    ways = {"timedelta64": ".dt.total_seconds()", "period": ".dt.to_timestamp()", "category": ".astype(str)"}
+    found = [way for name, way in ways.items() if str(values.dtype).startswith(name)]
+    return f"X[{column!r}]{found[0]}" if found else "X.convert_dtypes(dtype_backend='numpy_nullable')"
+
+
 def _feature(column: Any, values: pd.Series, given: Feature) -> Feature:
     dtype = read_dtype(values)
     if dtype is None:
         raise ProfileError(
             f"X[{column!r}] is {values.dtype}, which a server cannot make from a request; fit the model on types of "
-            "numpy's or pandas' own, such as X.convert_dtypes(dtype_backend='numpy_nullable'), and log it with those."
+            f"numpy's or pandas' own, such as {_convert(column, values)}, and log it with those."
         )
     statistics: dict[str, Any] = {"missing": float(values.isna().mean())}
     known = values.dropna()

@@ -20,7 +20,7 @@ from trifold.contract.signature import Column
 from trifold.errors import RowsRefused, TrifoldError
 from trifold.fitted import find_markers, has_own_code
 from trifold.frames import default_unit
-from trifold.model import FRAME, Model
+from trifold.model import FRAME, TEXT, Model, choose_form
 from trifold.parity import generate
 
 ROWS = 64
@@ -37,6 +37,8 @@ REQUIRED = {
     "boolean": "bool",
     "string": "str",
 }
+OBJECTS = ("boolean", "string")
+"""Types whose columns hold Python's objects, where values may be missing."""
 FRACTION = re.compile(r"\.\d+")
 ALTERNATIVES = {
     "integer": ("int8", "uint8", "int16", "uint16", "Int32"), "long": ("uint32", "Int64"), "double": ("Float64",),
@@ -109,7 +111,7 @@ class _Asked:
 
     def settle_missing(self, columns: Sequence[Column], hints: Mapping[str, str]) -> list[Doubt]:
         """Markers of missing values."""
-        learnt = find_markers(self._estimator, [column.name for column in columns])
+        learnt = find_markers(self._estimator, {column.name: column.kind.name in OBJECTS for column in columns})
         open_ones = []
         for column in columns:
             markers = learnt[column.name]
@@ -184,7 +186,8 @@ class _Asked:
         contract = _with(self.contract, dtypes)
         try:
             checked = contract.check_rows(rows)
-            model = Model(self._estimator, contract, form=FRAME).with_scores()
+            form = TEXT if choose_form(self._estimator, contract) == TEXT else FRAME
+            model = Model(self._estimator, contract, form=form).with_scores()
             places = checked.accepted
             try:
                 answers = model.predict(checked.rows)

@@ -16,7 +16,7 @@ from trifold.ops.artifact import Artifact
 from trifold.ops.deep import ROWS, compare_deeply, is_plain, tell_of_none
 from trifold.ops.example import Fitting
 from trifold.ops.failures import tell_of_failure, tell_of_plain
-from trifold.ops.findings import MODES, NO, WARN, YES, Report
+from trifold.ops.findings import BATCH, MODES, NO, STREAM, WARN, YES, Report
 from trifold.ops.modes import Rehearsal
 from trifold.ops.processes import documents, ending, finish, start
 from trifold.packed import NATIVE, NOT_PROVEN, Packed
@@ -35,6 +35,8 @@ DOUBTS = {
 """What is said of a doubt, by what it is of and whether the answers depend on it, as far as was tried."""
 MOST = 5
 """Columns that are named; there may be hundreds."""
+ROUNDING = 1e-4
+"""Of the largest number: what rounding makes of a row's answer, single precision included; more is another answer."""
 GIVEN = {FRAME: "a DataFrame", MATRIX: "an array", TEXT: "a list of texts"}
 
 
@@ -216,7 +218,14 @@ def _compare(report: Report, tried: dict[str, Any], plain: dict[str, Any]) -> No
 def _tell_of_parity(report: Report, tried: dict[str, Any]) -> None:
     origin, count = tried["sample"]
     where = f"{count} {origin} rows"
-    if tried["parity"] == NOT_PROVEN:
+    if tried["apart"] > ROUNDING:
+        says = (
+            f"a row's answer depends on the rows beside it: of {where}, one that is asked alone is answered otherwise, "
+            f"by {tried['apart']:.2g} of the largest; in a batch or a stream nobody chooses its neighbours"
+        )
+        fix = "let fit() learn what is taken of many rows, such as their mean, as StandardScaler does"
+        report.add("parity", NO, says, fix, modes=(BATCH, STREAM))
+    elif tried["parity"] == NOT_PROVEN:
         says = f"not proven on {where}: a row's last bits depend on its neighbours, in blocks of any size too"
         report.add("parity", WARN, says, "accept that modes may differ in the last bits, or use another estimator")
     elif tried["parity"] == NATIVE:

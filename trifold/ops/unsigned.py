@@ -38,6 +38,10 @@ def explain(example: Example, *, can_predict: bool, refusal: str | None) -> tupl
     elif isinstance(example.data, list) and example.data and all(isinstance(row, Mapping) for row in example.data):
         names = list(dict.fromkeys(name for row in example.data for name in row))
         says, fix = _columns({"columns": names, "data": [[row.get(name) for name in names] for row in example.data]})
+    rows = isinstance(example.data, list) and any(isinstance(row, Mapping) for row in example.data)
+    if refusal and rows and ZONED not in says:
+        says = f"it is a list of dicts, of which MLflow makes a DataFrame, and predict() refuses that: {refusal}"
+        return says, ("fit the model on a DataFrame, with a OneHotEncoder in the place of a DictVectorizer",)
     # Of a column of times with a zone JSON made texts, so what predict() said of them is not what it says of X.
     if refusal and ZONED not in says:
         return f"the model's predict() refuses its own input example, so MLflow made no signature: {refusal}", ()
