@@ -230,6 +230,21 @@ def test_own_code_may_see_a_dtype_that_nobody_knows():
     assert settle(DecisionTreeRegressor().fit(X, np.arange(20)), contract, rows, {})[1] == []
 
 
+def is_list(X):
+    """What only a list in each cell is."""
+    return X.map(lambda value: isinstance(value, list)).astype(float)
+
+
+def test_own_code_may_see_whether_a_cell_holds_a_list_or_an_array():
+    """MLflow's signature says of both that it is an array."""
+    X = pd.DataFrame({"words": [["a", "b"], ["c"], ["d", "e"]] * 5})
+    contract = Contract.read(infer_signature(X, [0.0]).to_dict())
+    own = make_pipeline(FunctionTransformer(is_list), DecisionTreeRegressor())
+    own.fit(pd.concat([X, X.map(np.array)]), np.repeat([0.0, 1.0], 15))
+    rows = [{"words": words} for words in X.words.head(3)]
+    assert settle(own, contract, rows, {})[1] == [Doubt("words", "dtype", True)]
+
+
 def test_hints_are_read_from_the_example_as_mlflow_writes_it():
     """NaN and null, offsets and dates are kept by JSON."""
     example = {

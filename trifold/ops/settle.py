@@ -85,12 +85,15 @@ def settle(
     if not signature.named:
         return contract, []
     asked = _Asked(estimator, _with(contract, known), list(example))
-    unknown = [column for column in signature.columns if not column.depth and column.name not in known]
+    untold = [column for column in signature.columns if column.name not in known]
+    unknown = [column for column in untold if not column.depth]
     doubts = asked.settle_times([column for column in unknown if column.kind.name == "datetime"], hints)
     optional = [column for column in unknown if not column.required and column.kind.name not in ("datetime", "binary")]
     doubts += asked.settle_missing(optional, hints)
     if own:
-        doubts += asked.compare_dtypes([column for column in unknown if column.kind.name in ALTERNATIVES])
+        doubts += asked.compare_dtypes(
+            [column for column in untold if column.depth or column.kind.name in ALTERNATIVES]
+        )
     return asked.contract, doubts
 
 
@@ -138,7 +141,9 @@ class _Asked:
     def _tells(self, column: Column) -> bool:
         now = self.contract.dtypes.get(column.name)
         rows = [row for row in self._rows if row[column.name] is not None]
-        others = [{column.name: Dtype(name, now.missing if now else None)} for name in ALTERNATIVES[column.kind.name]]
+        missing = now.missing if now else None
+        kinds = [Dtype(name, missing) for name in ALTERNATIVES.get(column.kind.name, ())]
+        others = [{column.name: dtype} for dtype in ([Dtype(OBJECT, missing, "list")] if column.depth else kinds)]
         answers = [self._ask(dtypes, rows) for dtypes in ({}, *others)]
         return answers[0] is not None and any(
             answer is not None and not _agree(answers[0], answer) for answer in answers[1:]

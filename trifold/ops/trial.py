@@ -193,7 +193,8 @@ def _tell_of_dtypes(report: Report, doubts: Sequence[Mapping[str, Any]], fix: st
     more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
     says = (
         f"{', '.join(names[:MOST])}{more}: the model's own code {'sees' if seen else 'may see'} the exact dtype, as "
-        "int8 or a category, which MLflow's signature does not keep; the signature's own is given"
+        "int8, a category, or arrays in the place of lists, which MLflow's signature does not keep; the "
+        "signature's own is given"
     )
     report.add("columns", WARN, says, fix)
 
