@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,9 @@ class Judge:
             return (REFUSED, reason) if reason else (WRONG, f"refused: {got.rule}, {got.column}: {got.words}")
         if isinstance(said, Raised):
             return self._otherwise(row, f"{got.prediction} where it raises {said.words}")
+        nameless = got.scores is None and not hasattr(self.case.estimator, "classes_")
+        if nameless:  # nobody could say of what the scores are, so no door does
+            said, block = replace(said, scores=None), block and replace(block, scores=None)
         if said.infinite:
             return WRONG, f"{got.prediction} where it says {said.prediction}"
         found = self._read(got, said)
@@ -112,7 +115,8 @@ class Judge:
             return BITS, ""
         if close(found, said):
             return LAST_BITS, ""
-        if any(close(found, other[row]) for other in self._other_markers if isinstance(other[row], Said)):
+        others = [other[row] for other in self._other_markers if isinstance(other[row], Said)]
+        if any(close(found, replace(other, scores=None) if nameless else other) for other in others):
             return LAST_BITS, allowed.EITHER
         return self._otherwise(row, f"{_short(found)} where it says {_short(said)}")
 
@@ -126,9 +130,6 @@ class Judge:
         if len(got.prediction) != len(said.prediction):
             return None
         prediction = tuple(_typed(value, like) for value, like in zip(got.prediction, said.prediction, strict=True))
-        scores = said.scores
-        if scores is not None and got.scores is None and not hasattr(self.case.estimator, "classes_"):
-            return Said(prediction, scores, said.single)  # nobody could say of what they are
         names = self._names
         if names and got.names and got.names != names:
             return None
