@@ -167,6 +167,12 @@ def test_nesting_up_to_the_limit_is_read(inner):
         decode(f'{{"rows": [{"[" * (levels + 1)}{inner}{"]" * (levels + 1)}]}}'.encode())
 
 
+@pytest.mark.parametrize("text", ["[" * 200, '\\"' + "[" * 200, "]" * 200 + "[" * 200])
+def test_brackets_in_a_text_are_no_levels(text):
+    """What a text holds is the model's business."""
+    assert decode(f'{{"rows": ["{text}"]}}'.encode()).rows == [json.loads(f'"{text}"')]
+
+
 @pytest.mark.parametrize(
     ("body", "got"),
     [

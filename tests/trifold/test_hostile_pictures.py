@@ -8,6 +8,7 @@ import random
 import re
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -226,9 +227,17 @@ def test_mutations_of_a_good_body_never_fail_the_server(server, healthy):
         assert post(server, bytes(body))[0] in (200, 422)
 
 
+def read_open_files(server):
+    """What a process has open; a descriptor may be closed while it is looked at."""
+    found = set()
+    for each in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.add(str(each.readlink()))
+    return found
+
+
 def test_an_upload_touches_no_disk(server):
     """A picture of a person is nowhere but in memory, however large it is."""
-    fds = Path(f"/proc/{server.process.pid}/fd")
-    before = {str(each.readlink()) for each in fds.iterdir()}
+    before = read_open_files(server)
     post(server, part(bytes(MOST_BYTES - 1000)) + END)
-    assert not [path for each in fds.iterdir() if (path := str(each.readlink())).startswith("/") and path not in before]
+    assert not [path for path in read_open_files(server) - before if path.startswith("/")]

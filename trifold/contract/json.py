@@ -12,6 +12,7 @@ from trifold.errors import NotJson
 
 MOST_LEVELS = 100
 """Of lists and objects within each other; a request has three, and as many more as its tensor has sizes."""
+RUN = b"[" * (MOST_LEVELS + 1)
 TOO_DEEP = f"The {{}} is nested more than {MOST_LEVELS} levels deep."
 LONGEST_INTEGER = 400
 """Digits; a longer integer is past every type, and Python needs quadratic time to read it."""
@@ -30,6 +31,7 @@ def read(body: bytes, what: str = "body") -> Any:
     Raises:
         NotJson: It is no JSON, or nested too deeply.
     """
+    _refuse_runs(body, what)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -37,6 +39,16 @@ def read(body: bytes, what: str = "body") -> Any:
     if type(document) in (dict, list) and (b"\\" in body or 2 * _strings(document, what) != body.count(b'"')):
         return _read_with_care(body, what)
     return document
+
+
+def _refuse_runs(body: bytes, what: str) -> None:
+    """Refuse, before millions of lists are made and freed in one go, what begins too many of them in a row.
+
+    Raises:
+        NotJson: It is nested too deeply.
+    """
+    if RUN in body and b"\\" not in body and any(RUN in part for part in body.split(b'"')[::2]):
+        raise NotJson(TOO_DEEP.format(what))
 
 
 def _strings(value: Any, what: str, level: int = 1) -> int:
