@@ -96,11 +96,11 @@ def takes_text(estimator: Any) -> bool:
         return first is not None and takes_text(first)
     if "FeatureUnion" in bases:
         return any(takes_text(part) for _, part in estimator.transformer_list)
-    parts = {id(part): name_bases(part) for part in walk(estimator)}
-    if any("ColumnTransformer" in base for base in parts.values()):
+    parts = [(part, name_bases(part)) for part in walk(estimator)]
+    if any("ColumnTransformer" in bases for _, bases in parts):
         return False
-    pipelines = [part for part in walk(estimator) if "Pipeline" in name_bases(part)]
-    return any(map(takes_text, pipelines)) if pipelines else any(base & VECTORIZERS for base in parts.values())
+    pipelines = [part for part, bases in parts if "Pipeline" in bases]
+    return any(map(takes_text, pipelines)) if pipelines else any(bases & VECTORIZERS for _, bases in parts)
 
 
 def settle_threads(estimator: Any) -> Any:
