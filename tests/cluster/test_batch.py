@@ -156,6 +156,7 @@ def test_runs_and_status_say_what_there_is(command):
 @pytest.fixture(scope="module")
 def minutely(ready, ask, command):
     """A release of the churn image whose job fires each minute, beside one of four shards; removed at the end."""
+    remove_minutely(ready, ask)  # what a run that was ended has left: Helm may think that it is still at it
     subprocess.run([ROOT / "tools/release-database", MINUTELY], env={**os.environ, **ready.environment}, check=True)
     ask(
         "CREATE TABLE IF NOT EXISTS many_customers AS SELECT c.*, n FROM customers c "
@@ -193,10 +194,15 @@ def minutely(ready, ask, command):
         text=json.dumps(lock | values),
     )
     yield
-    helm(ready, "uninstall", MINUTELY, "--wait")
-    ask(f"DROP SCHEMA {MINUTELY}, {MINUTELY}__test CASCADE")
+    remove_minutely(ready, ask)
     for suffix in ("owner", "database"):
         client.CoreV1Api().delete_namespaced_secret(f"{MINUTELY}-{suffix}", NAMESPACE)
+
+
+def remove_minutely(cluster, ask):
+    """Take the release and its tables away, if they are there."""
+    helm(cluster, "uninstall", MINUTELY, "--ignore-not-found", "--wait")
+    ask(f"DROP SCHEMA IF EXISTS {MINUTELY}, {MINUTELY}__test CASCADE")
 
 
 def helm(cluster, *arguments, text=None):

@@ -52,6 +52,8 @@ def test_five_thousand_pipelines_are_right():
             counts.update((one.outcome, one.why if one.outcome in (LEFT, REFUSED) else "") for one in found)
             pipelines["wrong" if lines else "right"] += 1
             said += lines
+            if pipelines.total() % 250 == 0:
+                print(f"\n{pipelines.total():,} of {PROVED:,} pipelines", end="", flush=True)
     print(
         f"\n{pipelines.total():,} pipelines, {pipelines['wrong']:,} of them wrong; {counts.total():,} rows behind doors"
     )
