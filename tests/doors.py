@@ -140,7 +140,7 @@ def _settle(model: Any, example: Any) -> Logged:
     assert found is not None
     rows = contract.to_rows(examples.fit(found, contract).rows)
     settled, doubts = settle(_copied(model), contract, rows, read_hints(found.data, contract.times))
-    fatal = [doubt for doubt in doubts if doubt.what != "missing" and doubt.matters]
+    fatal = [doubt for doubt in doubts if doubt.what in ("unit", "zone") and doubt.matters]
     if fatal:
         raise TrifoldError(f"{UNSAID} {fatal[0].column}: {fatal[0].what}")
     try:

@@ -73,18 +73,18 @@ def same_bits(one: Answers, other: Answers) -> bool:
     return all(a.dtype == b.dtype and a.shape == b.shape and _bits(a) == _bits(b) for a, b in pairs)
 
 
-def agrees(answers: Answers, expected: Mapping[str, Any]) -> bool:
-    """Whether answers are equal to expected ones, numbers up to the last bits."""
+def agrees(answers: Answers, expected: Mapping[str, Any], tolerance: float = TOLERANCE) -> bool:
+    """Whether answers are equal to expected ones, numbers up to a relative difference."""
     pairs = [(answers.predictions, expected["predictions"])]
     if answers.probabilities is not None and expected.get("probabilities") is not None:
         pairs += zip(answers.probabilities, expected["probabilities"], strict=True)
-    return all(_close(found, np.asarray(wanted)) for found, wanted in pairs)
+    return all(_close(found, np.asarray(wanted), tolerance) for found, wanted in pairs)
 
 
-def _close(found: Any, wanted: Any) -> bool:
+def _close(found: Any, wanted: Any, tolerance: float) -> bool:
     if found.dtype.kind == "f":
         return found.shape == wanted.shape and np.allclose(
-            found, wanted.astype(float), rtol=TOLERANCE, atol=TOLERANCE * 1e-3, equal_nan=True
+            found, wanted.astype(float), rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True
         )
     return bool(np.array_equal(found.astype(object), wanted.astype(object)))
 

@@ -76,7 +76,7 @@ def _sees_categories(case: Case) -> bool:
 
 def warned(case: Case, names: frozenset[str]) -> str | None:
     """Why an answer may differ: check has said that the signature does not tell enough."""
-    unsaid = {str(column.name) for column in case.columns if column.kind.unsaid}
+    unsaid = {str(column.name) for column in case.columns if column.kind.unsaid or column.kind.family == "list"}
     return UNSAID if case.plain and unsaid & names else None
 
 

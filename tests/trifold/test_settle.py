@@ -10,9 +10,16 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
+from sklearn.preprocessing import (
+    Binarizer,
+    FunctionTransformer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    PolynomialFeatures,
+    StandardScaler,
+)
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from trifold.contract.contract import Contract
@@ -228,6 +235,30 @@ def test_own_code_may_see_a_dtype_that_nobody_knows():
     own = make_pipeline(FunctionTransformer(double), DecisionTreeRegressor()).fit(X, np.arange(20))
     assert settle(own, contract, rows, {})[1] == [Doubt("n", "dtype", True)]
     assert settle(DecisionTreeRegressor().fit(X, np.arange(20)), contract, rows, {})[1] == []
+
+
+@pytest.mark.parametrize(
+    ("dtype", "step", "size", "telling"),
+    [
+        ("int8", FunctionTransformer(np.log1p), 1, ["a", "c"]),
+        ("int16", FunctionTransformer(np.log1p), 100, ["a", "c"]),
+        ("int32", FunctionTransformer(np.log1p), 100_000, []),
+        ("int8", StandardScaler(), 1, []),
+        ("float16", StandardScaler(), 0.5, ["a", "c"]),
+        ("float16", PolynomialFeatures(), 0.5, ["a", "c"]),
+        ("float32", PolynomialFeatures(), 0.1, ["a", "b", "c"]),  # pandas' Float32 becomes float64
+        ("float64", FunctionTransformer(np.log1p), 1, []),
+    ],
+)
+def test_a_narrow_dtype_counts_where_numpy_or_scikit_learn_compute_in_it(dtype, step, size, telling):
+    """log1p of int8 is float16's, of int32 float64's; none where only last bits differ."""
+    random = np.random.default_rng(0)
+    X = pd.DataFrame({name: (random.integers(0, 99, 60) * size).astype(dtype) for name in "abc"})
+    model = make_pipeline(make_column_transformer((step, ["a", "c"]), (Binarizer(threshold=1), ["b"])), Ridge())
+    model.fit(X, X.sum(axis=1).astype(float))
+    contract = Contract.read(infer_signature(X, [0.0]).to_dict())
+    rows = X.head(6).to_dict("records")
+    assert settle(model, contract, rows, {})[1] == [Doubt(name, "dtype", True) for name in telling]
 
 
 def is_list(X):

@@ -6,13 +6,13 @@ none of it matters; if it takes only one, it is that one; if answers differ, nob
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from trifold.answers import Answers, same_bits
+from trifold.answers import Answers, agrees, same_bits
 from trifold.contract.contract import Contract
 from trifold.contract.dtypes import CATEGORY, NA, NAN, NONE, OBJECT, UNTOLD, Dtype
 from trifold.contract.readers import make_time, time_reader, write_time
@@ -46,6 +46,8 @@ ALTERNATIVES = {
 }  # fmt: skip
 """Other dtypes of which MLflow's signature says the same."""
 SECONDS_A_YEAR = 31_557_600
+ROUNDING = 1e-12
+"""Relative: by how much answers differ that are those of the same numbers."""
 
 Rows = list[dict[str, Any]]
 Dtypes = dict[str, Dtype]
@@ -90,11 +92,8 @@ def settle(
     doubts = asked.settle_times([column for column in unknown if column.kind.name == "datetime"], hints)
     optional = [column for column in unknown if not column.required and column.kind.name not in ("datetime", "binary")]
     doubts += asked.settle_missing(optional, hints)
-    if own:
-        doubts += asked.compare_dtypes(
-            [column for column in untold if column.depth or column.kind.name in ALTERNATIVES]
-        )
-    return asked.contract, doubts
+    compared = asked.compare_dtypes([column for column in untold if column.depth or column.kind.name in ALTERNATIVES])
+    return asked.contract, doubts + [doubt for doubt in compared if own or doubt.matters]
 
 
 class _Asked:
@@ -105,6 +104,7 @@ class _Asked:
         self._estimator = estimator
         self._random = np.random.default_rng(0)
         self._rows = list(_vary(contract, example)) if example else []
+        self._example = self._rows[: len(example)]
 
     def settle_times(self, columns: Sequence[Column], hints: Mapping[str, str]) -> list[Doubt]:
         """Units and zones."""
@@ -135,19 +135,32 @@ class _Asked:
         return doubts
 
     def compare_dtypes(self, columns: Sequence[Column]) -> list[Doubt]:
-        """Columns whose width or kind of text the model's own code might tell; each comes as the signature says."""
-        return [Doubt(column.name, "dtype", self._tells(column)) for column in columns]
+        """Columns whose width or kind of text the model might tell; each comes as the signature says."""
+        shown = [column for column in columns if self._rows and all(row[column.name] is not None for row in self._rows)]
+        telling = [
+            column.name
+            for kind in sorted({_alike(column) for column in shown})
+            for column in self._find_telling([column for column in shown if _alike(column) == kind])
+        ]
+        return [Doubt(column.name, "dtype", column.name in telling) for column in columns]
 
-    def _tells(self, column: Column) -> bool:
-        now = self.contract.dtypes.get(column.name)
-        rows = [row for row in self._rows if row[column.name] is not None]
-        missing = now.missing if now else None
-        kinds = [Dtype(name, missing) for name in ALTERNATIVES.get(column.kind.name, ())]
-        others = [{column.name: dtype} for dtype in ([Dtype(OBJECT, missing, "list")] if column.depth else kinds)]
-        answers = [self._ask(dtypes, rows) for dtypes in ({}, *others)]
-        return answers[0] is not None and any(
-            answer is not None and not _agree(answers[0], answer) for answer in answers[1:]
-        )
+    def _find_telling(self, columns: Sequence[Column]) -> Sequence[Column]:
+        """Those of columns of one type on whose dtype answers depend: by halves, since mostly none does."""
+        others = (OBJECT,) if columns[0].depth else ALTERNATIVES[columns[0].kind.name]
+        if not any(self._tells(columns, other) for other in others):
+            return []
+        half = len(columns) // 2
+        parts = (columns[:half], columns[half:]) if half else ()
+        return [column for part in parts for column in self._find_telling(part)] or columns
+
+    def _tells(self, columns: Sequence[Column], other: str) -> bool:
+        """Whether answers are others where the columns have the other dtype, of those whose example it holds."""
+        names = [column.name for column in columns if all(_holds(other, row[column.name]) for row in self._example)]
+        known, items = self.contract.dtypes, "list" if columns[0].depth else None
+        dtypes = {name: Dtype(other, known[name].missing if name in known else None, items) for name in names}
+        rows = [row | {name: _cut(other, row[name]) for name in names} for row in self._rows]
+        one, another = (self._ask(tried, rows) if names else None for tried in ({}, dtypes))
+        return one is not None and another is not None and not _agree(one, another, _nearly)
 
     def _settle_time(self, name: str, hint: str | None) -> list[Doubt]:
         if hint == DATE:
@@ -259,6 +272,30 @@ def _marked(columns: Sequence[Column], marker: str) -> Dtypes:
     return found
 
 
-def _agree(one: Mapping[int, Answers], other: Mapping[int, Answers]) -> bool:
-    """Whether two ways give the same bits, for the rows that both take."""
-    return all(same_bits(one[row], other[row]) for row in one.keys() & other.keys())
+def _alike(column: Column) -> tuple[str, bool]:
+    return column.kind.name, bool(column.depth)
+
+
+def _holds(dtype: str, value: Any) -> bool:
+    """Whether a column of a dtype could have held a value."""
+    return bool(_cut(dtype, value) == value) and (
+        not dtype.startswith(("int", "uint")) or np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
+    )
+
+
+def _cut(dtype: str, value: Any) -> Any:
+    """A value as one that a column of a dtype holds, where it is but rounded."""
+    with np.errstate(over="ignore"):
+        return float(np.float16(value)) if dtype == "float16" else value
+
+
+def _agree(
+    one: Mapping[int, Answers], other: Mapping[int, Answers], same: Callable[[Answers, Answers], bool] = same_bits
+) -> bool:
+    """Whether two ways give the same, for the rows that both take."""
+    return all(same(one[row], other[row]) for row in one.keys() & other.keys())
+
+
+def _nearly(one: Answers, other: Answers) -> bool:
+    """Whether only last bits differ, as by the order of a matrix in memory."""
+    return agrees(one, {"predictions": other.predictions, "probabilities": other.probabilities}, ROUNDING)

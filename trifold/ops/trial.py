@@ -185,16 +185,16 @@ def _tell_of_doubts(report: Report, doubts: Sequence[Mapping[str, Any]]) -> None
 
 
 def _tell_of_dtypes(report: Report, doubts: Sequence[Mapping[str, Any]], fix: str) -> None:
-    """Columns whose exact dtype the model's own code may see, which MLflow's signature does not keep."""
+    """Columns whose exact dtype the model may see, which MLflow's signature does not keep."""
     if not doubts:
         return
     seen = [doubt["column"] for doubt in doubts if doubt["matters"]]
     names = seen or [doubt["column"] for doubt in doubts]
     more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    how = "answers depend on" if seen else "the model's own code may see"
     says = (
-        f"{', '.join(names[:MOST])}{more}: the model's own code {'sees' if seen else 'may see'} the exact dtype, as "
-        "int8, a category, or arrays in the place of lists, which MLflow's signature does not keep; the "
-        "signature's own is given"
+        f"{', '.join(names[:MOST])}{more}: {how} the exact dtype, as int8, float16, a category, or arrays in the place "
+        "of lists, which MLflow's signature does not keep; the signature's own is given"
     )
     report.add("columns", WARN, says, fix)
 
