@@ -145,7 +145,7 @@ def _settle(model: Any, example: Any) -> Logged:
         raise TrifoldError(f"{UNSAID} {fatal[0].column}: {fatal[0].what}")
     try:
         Model(_copied(model), settled).predict(settled.check_rows(rows).rows)
-    except Exception as error:  # as `trifold check` says of whatever a model raises
+    except Exception as error:  # a model may raise anything; `trifold check` refuses it likewise
         raise TrifoldError(f"{UNSAID} the example is not predicted: {error}") from error
     return Logged(document, None, frozenset(doubt.column for doubt in doubts), settled.dtypes)
 

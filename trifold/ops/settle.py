@@ -46,11 +46,13 @@ ALTERNATIVES = {
 }  # fmt: skip
 """Other dtypes of which MLflow's signature says the same."""
 SECONDS_A_YEAR = 31_557_600
-ROUNDING = 1e-12
+LAST_BITS = 1e-12
 """Relative: by how much answers differ that are those of the same numbers."""
 
 Rows = list[dict[str, Any]]
 Dtypes = dict[str, Dtype]
+Found = dict[int, Answers]
+"""The answers by row."""
 
 
 @dataclass(frozen=True)
@@ -137,29 +139,33 @@ class _Asked:
     def compare_dtypes(self, columns: Sequence[Column]) -> list[Doubt]:
         """Columns whose width or kind of text the model might tell; each comes as the signature says."""
         shown = [column for column in columns if self._rows and all(row[column.name] is not None for row in self._rows)]
+        now = self._ask({}, self._rows) if shown else None
         telling = [
             column.name
-            for kind in sorted({_alike(column) for column in shown})
-            for column in self._find_telling([column for column in shown if _alike(column) == kind])
+            for kind in sorted({_alike(column) for column in shown} if now else ())
+            for column in self._find_telling([column for column in shown if _alike(column) == kind], now)
         ]
         return [Doubt(column.name, "dtype", column.name in telling) for column in columns]
 
-    def _find_telling(self, columns: Sequence[Column]) -> Sequence[Column]:
+    def _find_telling(self, columns: Sequence[Column], now: Found | None) -> Sequence[Column]:
         """Those of columns of one type on whose dtype answers depend: by halves, since mostly none does."""
         others = (OBJECT,) if columns[0].depth else ALTERNATIVES[columns[0].kind.name]
-        if not any(self._tells(columns, other) for other in others):
+        if not any(self._tells(columns, other, now) for other in others):
             return []
         half = len(columns) // 2
         parts = (columns[:half], columns[half:]) if half else ()
-        return [column for part in parts for column in self._find_telling(part)] or columns
+        return [column for part in parts for column in self._find_telling(part, now)] or columns
 
-    def _tells(self, columns: Sequence[Column], other: str) -> bool:
-        """Whether answers are others where the columns have the other dtype, of those whose example it holds."""
+    def _tells(self, columns: Sequence[Column], other: str, now: Found | None) -> bool:
+        """Whether answers are others than now where the columns whose example it holds have the other dtype."""
         names = [column.name for column in columns if all(_holds(other, row[column.name]) for row in self._example)]
         known, items = self.contract.dtypes, "list" if columns[0].depth else None
         dtypes = {name: Dtype(other, known[name].missing if name in known else None, items) for name in names}
         rows = [row | {name: _cut(other, row[name]) for name in names} for row in self._rows]
-        one, another = (self._ask(tried, rows) if names else None for tried in ({}, dtypes))
+        if not names:
+            return False
+        one = now if rows == self._rows else self._ask({}, rows)  # others only where values were rounded
+        another = self._ask(dtypes, rows)
         return one is not None and another is not None and not _agree(one, another, _nearly)
 
     def _settle_time(self, name: str, hint: str | None) -> list[Doubt]:
@@ -199,7 +205,7 @@ class _Asked:
         taken = [answer for answer in answers if answer is not None]
         return len(taken) < len(answers) or not all(_agree(taken[0], answer) for answer in taken)
 
-    def _ask(self, dtypes: Mapping[str, Dtype], rows: Rows) -> dict[int, Answers] | None:
+    def _ask(self, dtypes: Mapping[str, Dtype], rows: Rows) -> Found | None:
         """The answers by row, with columns as in `dtypes`; None if the model takes no row so."""
         contract = _with(self.contract, dtypes)
         try:
@@ -298,4 +304,4 @@ def _agree(
 
 def _nearly(one: Answers, other: Answers) -> bool:
     """Whether only last bits differ, as by the order of a matrix in memory."""
-    return agrees(one, {"predictions": other.predictions, "probabilities": other.probabilities}, ROUNDING)
+    return agrees(one, {"predictions": other.predictions, "probabilities": other.probabilities}, LAST_BITS)
